@@ -1,0 +1,49 @@
+"""A trained network in one safetensors file, with all that is needed to build it again in its metadata."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from nesy_gedi.errors import UserError
+from nesy_gedi.gedi.config import override
+from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
+
+WEIGHTS = "weights.safetensors"
+
+
+def save_network(network: GEDINetwork, path: Path, extra: Mapping[str, Any]) -> None:
+    """Write weights, the network's configuration, and ``extra`` (JSON-able) as the file's metadata."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    metadata = {"network": json.dumps(asdict(network.config)), "run": json.dumps(extra)}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata=metadata)
+    partial.replace(path)
+
+
+def load_network(run: str | Path) -> GEDINetwork:
+    """A trained network, in evaluation mode and fp32, from a run folder or its weights file.
+
+    Raises:
+        UserError: there is no such file, or it is not one of ours.
+    """
+    path = Path(run)
+    if path.is_dir():
+        path = path / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"no weights at {path}; give the folder of a finished run, such as runs/addition")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read as safetensors ({error}); train the run again") from error
+    if "network" not in metadata:
+        raise UserError(f"{path} was not written by nesy-gedi: its metadata has no network configuration")
+    network = GEDINetwork(override(NetworkConfig(), json.loads(metadata["network"])))
+    network.load_state_dict(tensors)
+    return network.eval()

