@@ -1,1 +1,34 @@
+"""The command line: ``nesy-gedi``."""
 
+import sys
+
+import click
+
+from nesy_gedi import __version__
+from nesy_gedi.cli.addition import addition
+from nesy_gedi.cli.data import data_group
+from nesy_gedi.errors import UserError
+
+
+class _Group(click.Group):
+    """Turns a UserError into one line on stderr and exit code 2, and Ctrl-C into exit code 130."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            click.echo(f"nesy-gedi: {error}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("nesy-gedi: interrupted", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nesy-gedi")
+def main() -> None:
+    """Cluster images without labels, and name the clusters with logic."""
+
+
+main.add_command(addition)
+main.add_command(data_group, name="data")

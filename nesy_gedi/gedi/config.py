@@ -32,12 +32,16 @@ class NamingConfig:
         gain: least improvement in the share of satisfied examples that is worth renaming.
         largest_cluster: no search while one cluster holds more than this share of the images: when
             everything lies in one cluster, "all are zero" satisfies every sum.
+        restarts: trainings to begin anew, at most, while too few examples are satisfied at the end.
+        restart_below: what is too few, a share of the examples.
     """
 
     every: int = 4
     until: float = 0.8
     gain: float = 0.02
     largest_cluster: float = 0.5
+    restarts: int = 3
+    restart_below: float = 0.9
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,10 @@ class TrainConfig:
         betas: Adam's averaging factors.
         weight_decay: L2 penalty in Adam's gradient.
         schedule: ``cosine`` (linear warm-up over a tenth, then to 0) or ``constant``.
+        prior: ``uniform`` over the classes, or ``program``, each class as often as in the readings that
+            satisfy the program.
         prior_decay: the prior's weight falls linearly to this share of itself at the end of training.
+        constraint_from: the constraint has no weight before this share of the training.
     """
 
     method: Method = METHODS["combined"]
@@ -67,7 +74,9 @@ class TrainConfig:
     betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
     weight_decay: float = 1e-4
     schedule: str = "cosine"
+    prior: str = "uniform"
     prior_decay: float = 1.0
+    constraint_from: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -77,6 +86,8 @@ class TrainConfig:
             raise UserError(f"views must be 1 or 2, and 2 with the term inv; it is {self.views}")
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if self.prior not in ("uniform", "program"):
+            raise unknown("prior", self.prior, ("uniform", "program"))
         if self.schedule not in ("cosine", "constant"):
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
 
@@ -94,6 +105,8 @@ class TrainConfig:
         weight = self.method.weights.get(term, 0.0)
         if term == "prior":
             weight *= self.prior_decay + (1 - self.prior_decay) * (1 - progress)
+        if term == "nesy":
+            weight *= progress >= self.constraint_from
         return weight
 
 

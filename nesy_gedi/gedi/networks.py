@@ -1,6 +1,7 @@
 """Encoders, projector and the one network of GEDI, from which everything else is read off."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -130,12 +131,12 @@ class GEDINetwork(nn.Module):
         self.projector = nn.Sequential(*layers, nn.Linear(hidden or config.width, config.classes))
         if config.initialisation == "centred":
             self.encoder.apply(_kaiming)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     @property
     def last_layer(self) -> nn.Linear:
         """The layer whose rows are the clusters."""
-        return self.projector[-1]
+        return cast(nn.Linear, self.projector[-1])
 
     def features(self, images: Tensor) -> Tensor:
         """Encoder output ``(batch, width)``, fp32."""

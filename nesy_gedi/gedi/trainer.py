@@ -50,6 +50,7 @@ class EpochMetrics:
 
     Attributes:
         satisfied: share of the examples whose most likely reading satisfies the constraint, when counted.
+        largest_cluster: share of the images in the largest cluster, when counted.
         renamed: whether the clusters were given other names.
     """
 
@@ -58,6 +59,7 @@ class EpochMetrics:
     images_per_second: float
     seconds: float
     satisfied: float | None = None
+    largest_cluster: float | None = None
     renamed: bool = False
 
 
@@ -123,9 +125,9 @@ class Trainer:
             for rows in order.split(self.config.batch_size):
                 for term, value in self._train_step(self.examples[rows]).items():
                     totals[term] = totals.get(term, 0.0) + value * len(rows) / len(self.examples)
-            satisfied, renamed = self._name_clusters(epoch)
+            naming = self._name_clusters(epoch)
             seconds = time.perf_counter() - started
-            yield EpochMetrics(epoch, totals, self.examples.numel() / seconds, seconds, satisfied, renamed)
+            yield EpochMetrics(epoch, totals, self.examples.numel() / seconds, seconds, *naming)
 
     def _train_step(self, examples: Tensor) -> dict[str, float]:
         """One update from ``(batch, slots)`` examples; returns the value of every term in nats."""
@@ -170,28 +172,30 @@ class Trainer:
             terms["nesy"] = objectives.constraint(self.constraint(slots))
         return terms
 
-    def _name_clusters(self, epoch: int) -> tuple[float | None, bool]:
-        """Search better names for the clusters when it is time to.
+    def _name_clusters(self, epoch: int) -> tuple[float | None, float | None, bool]:
+        """Count the examples satisfied, and search better names for the clusters when it is time to.
 
         Returns:
-            The share of the examples satisfied before the search, if counted, and whether names changed.
+            The share of the examples satisfied and of the largest cluster before the search, if counted,
+            and whether names were changed.
         """
         naming, worlds = self.config.naming, self.data.worlds
         last = epoch == self.config.epochs
         due = naming.every > 0 and epoch % naming.every == 0 and epoch <= naming.until * self.config.epochs
         if worlds is None or not (due or last):
-            return None, False
+            return None, None, False
         clusters = self.clusters()
+        largest = int(clusters.flatten().bincount().max()) / clusters.numel()
         counts = cluster_counts(clusters, self.config.network.classes)
         allowed = worlds.cpu().numpy()
         satisfied = float((counts * allowed).sum() / counts.sum())
-        if last or clusters.flatten().bincount().max() > naming.largest_cluster * clusters.numel():
-            return satisfied, False
+        if last or largest > naming.largest_cluster:
+            return satisfied, largest, False
         names, share = best_naming(counts, allowed, self.naming_generator)
         if share < satisfied + naming.gain:
-            return satisfied, False
+            return satisfied, largest, False
         rename_clusters(self.network.last_layer, names, self.optimizer)
-        return satisfied, True
+        return satisfied, largest, True
 
     @torch.no_grad()
     def clusters(self) -> Tensor:

@@ -5,14 +5,20 @@ class is true, so log P(query) is the log of the summed probability of the satis
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias, cast
 
 import torch
+from pysdd.sdd import SddNode
 from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.diagram import compile_diagram
+from nesy_gedi.logic.klay_layers import KlayCircuit
 from nesy_gedi.logic.layers import LayeredCircuit
 from nesy_gedi.logic.program import Program
+
+Evaluator: TypeAlias = LayeredCircuit | KlayCircuit
 
 _MOST_WORLDS = 10**6
 _CHUNK = 10_000  # worlds evaluated at once
@@ -24,6 +30,7 @@ class ConstraintCircuit(nn.Module):
     Args:
         program: the checked program.
         classes: output size of the network that will feed it, checked against the program's domain.
+        evaluator: makes the module that evaluates a compiled diagram over a number of inputs.
 
     Attributes:
         slots: number of images in one example.
@@ -36,11 +43,16 @@ class ConstraintCircuit(nn.Module):
         ProgramError: the program cannot be grounded, for example it calls an unknown predicate.
     """
 
-    def __init__(self, program: Program, classes: int | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        classes: int | None = None,
+        evaluator: Callable[[SddNode, int], Evaluator] = LayeredCircuit,
+    ) -> None:
         super().__init__()
         if classes is not None:
             program.check_classes(classes)
-        self.program = program
+        self.program, self._evaluator = program, evaluator
         self.slots = len(program.slots)
         self.domain = tuple(str(symbol) for symbol in program.neural.domain)
         self.classes = len(self.domain)
@@ -106,14 +118,12 @@ class ConstraintCircuit(nn.Module):
         result: Tensor = self._circuit(pattern, log_probs.device)(log_probs)
         return result
 
-    def _circuit(self, pattern: tuple[int, ...], device: torch.device | None = None) -> LayeredCircuit:
+    def _circuit(self, pattern: tuple[int, ...], device: torch.device | None = None) -> Evaluator:
         key = ",".join(map(str, pattern))
         if key not in self._circuits:
             diagram = compile_diagram(self.program, pattern)
-            self._circuits[key] = LayeredCircuit(diagram, self.slots * self.classes).to(device)
-        circuit = self._circuits[key]
-        assert isinstance(circuit, LayeredCircuit)
-        return circuit
+            self._circuits[key] = self._evaluator(diagram, self.slots * self.classes).to(device)
+        return cast(Evaluator, self._circuits[key])
 
 
 def equality_pattern(images: Tensor) -> Tensor:

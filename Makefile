@@ -1,0 +1,38 @@
+# Two commands do all the set-up: `make addition` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install addition test format benchmark table clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+addition: install
+	$(BIN)/nesy-gedi addition --examples 1000
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# What a training step spends on the constraint, ours beside KLay's evaluation. About a minute.
+benchmark: install
+	$(BIN)/python benchmarks/constraint.py
+
+# The README's table; DATA is a folder with MNIST/raw. More than an hour on two cores.
+table: install
+	sh experiments/addition.sh $(BIN) $(DATA)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,92 @@
+"""The folder of a run: everything in it is written whole or appended a line at a time."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nesy_gedi.errors import UserError
+
+CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
+_PACKAGES = ("nesy-gedi", "torch", "deepproblog", "problog", "pysdd", "klaycircuits", "scikit-learn")
+
+
+class RunFolder:
+    """Writes a run's files; readable at any moment, also after an interrupt.
+
+    Args:
+        path: the folder; made here.
+
+    Raises:
+        UserError: the folder holds a run already, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if (path / CONFIG).exists():
+            raise UserError(f"{path} already holds a run; choose another folder with --out, or remove it")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self.write_json(CONFIG, {})
+        except OSError as error:
+            raise UserError(
+                f"cannot write the run to {path} ({error.strerror}); choose another folder with --out"
+            ) from error
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a file whole, or not at all."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(self.path / name)
+
+    def append_metrics(self, content: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(content) + "\n")
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """``parent/name``, or the first of ``name-2``, ``name-3``, ... that does not exist."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and commit, to be written into a run."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that the package runs from; nothing for an installed wheel."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,44 @@
+"""The table at the end of a run."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from nesy_gedi.learning import SeedResult
+
+
+def print_table(
+    console: Console,
+    title: str,
+    results: Sequence[SeedResult],
+    published: Mapping[str, float],
+) -> None:
+    """Median and standard deviation over the seeds, beside the published figures.
+
+    Args:
+        console: where to print.
+        title: what was run.
+        results: one of each seed.
+        published: the paper's figures by the names of :class:`SeedResult`'s fields.
+    """
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for heading in ("accuracy", "matched accuracy", "NMI", "seconds", "restarts"):
+        table.add_column(heading, justify="right")
+    measures = ("accuracy", "matched_accuracy", "nmi")
+    seeds = "1 seed" if len(results) == 1 else f"median of {len(results)} seeds"
+    row = [_spread([getattr(result, measure) for result in results], 3) for measure in measures]
+    row += [_spread([result.seconds for result in results], 0), str(sum(r.restarts for r in results))]
+    table.add_row(seeds, *row)
+    if published:
+        paper = [f"{published[measure]:.2f}" if measure in published else "" for measure in measures]
+        table.add_row("the paper, Table 6", *paper, "", "")
+    console.print(table)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    median = f"{statistics.median(values):.{digits}f}"
+    return median if len(values) == 1 else f"{median} ± {statistics.stdev(values):.{digits}f}"
