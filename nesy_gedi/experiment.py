@@ -16,7 +16,8 @@ from nesy_gedi.gedi.config import merge, parse_assignments
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.precision import choose_device, choose_precision
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
-from nesy_gedi.learning import Learner, SeedResult
+from nesy_gedi.learning import Attempt, Learner, SeedResult
+from nesy_gedi.logic.examples import TooFewImagesError
 from nesy_gedi.presets import load_preset
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress
@@ -89,9 +90,11 @@ class Experiment:
     def _check_examples(self, data_dir: Path) -> None:
         try:
             self.learner.examples(self.request.examples, self.request.first_seed)
-        except UserError as error:
-            hint = f"; `nesy-gedi data fetch mnist --data-dir {data_dir}` fetches all 60,000 training images"
-            raise UserError(f"{error}{hint if len(self.images.train_images) < 60_000 else ''}") from None
+        except TooFewImagesError as error:
+            if len(self.images.train_images) >= 60_000:
+                raise
+            command = f"`nesy-gedi data fetch mnist --data-dir {data_dir}`"
+            raise UserError(f"{error}; {command} fetches all 60,000 training images") from None
 
     def description(self) -> dict[str, Any]:
         """All that decided the run: settings, program, data, versions, commit."""
@@ -116,12 +119,12 @@ class Experiment:
         self._say(f"{data['name']}: {data['source']}, {size}, sha256 {data['sha256'][:12]}")
         self._say(f"run: {self.folder.path}")
         seeds = range(self.request.first_seed, self.request.first_seed + self.request.seeds)
-        networks: list[GEDINetwork] = []
+        attempts: list[Attempt] = []
         try:
             with self.progress:
                 for seed in seeds:
-                    result, network = self.learner.run_seed(self.request.examples, seed, self._on_epoch)
-                    networks.append(network)
+                    result, attempt = self.learner.run_seed(self.request.examples, seed, self._on_epoch)
+                    attempts.append(attempt)
                     self.results.append(result)
                     self._write_result()
         except KeyboardInterrupt:
@@ -129,9 +132,9 @@ class Experiment:
                 self._save_weights(self.trainer.network)
             raise
         # several seeds, one network to use: the one that its own examples, not the labels, speak for
-        chosen = max(range(len(networks)), key=lambda k: self.results[k].satisfied)
-        self._save_weights(networks[chosen])
-        self._draw(networks[chosen], seeds[chosen])
+        chosen = max(range(len(attempts)), key=lambda k: attempts[k].merit)
+        self._save_weights(attempts[chosen].network)
+        self._draw(attempts[chosen].network, seeds[chosen])
         title = f"{self.request.experiment}, {self.request.variant}, {self.request.examples:,} examples"
         published = self.preset.published.get(str(self.request.examples), {})
         print_table(self.console, title, self.results, published)

@@ -67,6 +67,11 @@ class Attempt:
     collapsed: bool
     constraint_loss: float | None
 
+    @property
+    def merit(self) -> tuple[bool, float]:
+        """What trainings are compared by, without labels; a collapsed one satisfies all sums."""
+        return not self.collapsed, self.satisfied
+
 
 class Learner:
     """A program and images, ready to be trained on with any number of seeds.
@@ -97,7 +102,7 @@ class Learner:
         self.program.check_classes(config.network.classes)
         self.images, self.device, self.precision = images, device, precision
         channels, height, width = images.train_images.shape[1:]
-        shapes = replace(config.network, channels=channels, height=height, width_pixels=width)
+        shapes = replace(config.network, channels=channels, image_height=height, image_width=width)
         self.config = replace(config, network=shapes)
         circuit = ConstraintCircuit(self.program, config.network.classes)
         self.worlds = circuit.satisfying_worlds()
@@ -147,7 +152,7 @@ class Learner:
 
     def run_seed(
         self, count: int, seed: int, on_epoch: Callable[[int, Trainer, EpochMetrics], None]
-    ) -> tuple[SeedResult, GEDINetwork]:
+    ) -> tuple[SeedResult, Attempt]:
         """Draw examples, train, start again while too few of them are satisfied, and score the best.
 
         A method without a prior collapses by design, and one without the constraint cannot know that
@@ -167,9 +172,9 @@ class Learner:
             attempts.append(self.train(examples, seed + _RESTART_STRIDE * number, partial(on_epoch, number)))
             if attempts[-1].satisfied >= naming.restart_below and not attempts[-1].collapsed:
                 break
-        best = max(attempts, key=lambda attempt: (not attempt.collapsed, attempt.satisfied))
+        best = max(attempts, key=lambda attempt: attempt.merit)
         seconds = time.perf_counter() - started
-        return self._score(best, seed, seconds, restarts=len(attempts) - 1), best.network
+        return self._score(best, seed, seconds, restarts=len(attempts) - 1), best
 
     def _score(self, attempt: Attempt, seed: int, seconds: float, restarts: int) -> SeedResult:
         predicted = predict(attempt.network, self.images.test_images)

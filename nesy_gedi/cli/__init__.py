@@ -16,6 +16,9 @@ class _Group(click.Group):
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
+        except click.UsageError as error:  # click would print its usage as well
+            click.echo(f"nesy-gedi: {error.format_message()}", err=True)
+            sys.exit(2)
         except UserError as error:
             click.echo(f"nesy-gedi: {error}", err=True)
             sys.exit(2)

@@ -3,9 +3,6 @@
 from typing import Any
 
 import click
-from rich.console import Console
-
-from nesy_gedi.experiment import Experiment, Request
 
 _COUNT = click.IntRange(min=1)
 
@@ -27,4 +24,9 @@ _COUNT = click.IntRange(min=1)
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting.")
 def addition(**options: Any) -> None:
     """Learn to read digits from triples of images of which the third shows the sum of the first two."""
+    # seconds to import: here, where Ctrl-C is one line, and not for --help
+    from rich.console import Console
+
+    from nesy_gedi.experiment import Experiment, Request
+
     Experiment(Request(experiment="addition", **options), Console()).run()

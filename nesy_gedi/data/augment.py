@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from nesy_gedi.errors import UserError
+from nesy_gedi.errors import check_ranges
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright the eye finds red, green and blue
 
@@ -54,13 +54,7 @@ class Augmentation:
     flip_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            low, high = _RANGES.get(field.name, (0.0, 1.0))
-            if not low <= value <= high:
-                raise UserError(
-                    f"augmentation {field.name}={value} is out of range: choose {low:g} to {high:g}"
-                )
+        check_ranges(self, {field.name: _RANGES.get(field.name, (0.0, 1.0)) for field in fields(self)})
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """One random view of each image.

@@ -44,6 +44,10 @@ def load_network(run: str | Path) -> GEDINetwork:
         raise UserError(f"{path} cannot be read as safetensors ({error}); train the run again") from error
     if "network" not in metadata:
         raise UserError(f"{path} was not written by nesy-gedi: its metadata has no network configuration")
-    network = GEDINetwork(override(NetworkConfig(), json.loads(metadata["network"])))
-    network.load_state_dict(tensors)
+    try:
+        network = GEDINetwork(override(NetworkConfig(), json.loads(metadata["network"])))
+        network.load_state_dict(tensors)
+    except (ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} holds no network of this version ({reason}); train the run again") from error
     return network.eval()

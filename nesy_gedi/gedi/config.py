@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from nesy_gedi.data.augment import AFFINE, Augmentation
-from nesy_gedi.errors import UserError, unknown
+from nesy_gedi.errors import UserError, check_ranges, unknown
 from nesy_gedi.gedi.methods import METHODS, Method
 from nesy_gedi.gedi.networks import NetworkConfig
+from nesy_gedi.gedi.optimizers import OPTIMIZERS
 from nesy_gedi.gedi.sampler import SamplerConfig
 
 if sys.version_info >= (3, 11):
@@ -27,21 +28,30 @@ class NamingConfig:
     """When clusters are given their names by search; see :mod:`nesy_gedi.gedi.naming`.
 
     Attributes:
-        every: epochs between searches; 0 never searches.
+        searches: number of searches, spread evenly over the training; 0 never searches.
         until: no search after this share of the training.
         gain: least improvement in the share of satisfied examples that is worth renaming.
         largest_cluster: no search while one cluster holds more than this share of the images: when
             everything lies in one cluster, "all are zero" satisfies every sum.
         restarts: trainings to begin anew, at most, while too few examples are satisfied at the end.
-        restart_below: what is too few, a share of the examples.
+        restart_below: what is too few, a share of the examples; above 1 nothing is enough.
     """
 
-    every: int = 4
+    searches: int = 12
     until: float = 0.8
     gain: float = 0.02
     largest_cluster: float = 0.5
     restarts: int = 3
     restart_below: float = 0.9
+
+    def __post_init__(self) -> None:
+        check_ranges(self, dict.fromkeys(("until", "gain", "largest_cluster"), (0.0, 1.0)))
+        check_ranges(self, dict.fromkeys(("searches", "restarts", "restart_below"), (0, math.inf)))
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """Whether a search comes after this epoch, counted from 1."""
+        passed = epoch * self.searches // epochs > (epoch - 1) * self.searches // epochs
+        return passed and epoch <= self.until * epochs
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,13 @@ class TrainConfig:
         batch_size: examples per step; an example with three slots is three images.
         views: augmented views of every image in a step, 1 or 2; ``inv`` compares two.
         learning_rate: peak learning rate of Adam.
-        betas: Adam's averaging factors.
+        optimizer: ``muon`` for the matrices between hidden layers with Adam for the rest, or ``adam``.
+        muon_learning_rate: peak learning rate of Muon.
         weight_decay: L2 penalty in Adam's gradient.
         schedule: ``cosine`` (linear warm-up over a tenth, then to 0) or ``constant``.
         prior: ``uniform`` over the classes, or ``program``, each class as often as in the readings that
             satisfy the program.
-        prior_decay: the prior's weight falls linearly to this share of itself at the end of training.
+        prior_fade: the prior's weight falls as (1 - progress) to this power; 0 keeps it.
         constraint_from: the constraint has no weight before this share of the training.
     """
 
@@ -71,40 +82,33 @@ class TrainConfig:
     batch_size: int = 20
     views: int = 2
     learning_rate: float = 1e-3
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
+    optimizer: str = "muon"
+    muon_learning_rate: float = 0.05
     weight_decay: float = 1e-4
     schedule: str = "cosine"
     prior: str = "uniform"
-    prior_decay: float = 1.0
+    prior_fade: float = 0.0
     constraint_from: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, dict.fromkeys(("epochs", "batch_size"), (1, math.inf)))
+        check_ranges(self, {"constraint_from": (0.0, 1.0)})
+        rates = ("learning_rate", "muon_learning_rate", "weight_decay", "prior_fade")
+        check_ranges(self, dict.fromkeys(rates, (0.0, math.inf)))
         if self.views not in (1, 2) or (self.views == 1 and self.method.uses("inv")):
             raise UserError(f"views must be 1 or 2, and 2 with the term inv; it is {self.views}")
-        if not self.learning_rate > 0:
-            raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if self.optimizer not in OPTIMIZERS:
+            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         if self.prior not in ("uniform", "program"):
             raise unknown("prior", self.prior, ("uniform", "program"))
         if self.schedule not in ("cosine", "constant"):
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
 
-    def learning_rate_at(self, progress: float) -> float:
-        """Learning rate after a share ``progress`` in [0, 1] of the training."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        warm_up = 0.1
-        if progress < warm_up:
-            return self.learning_rate * max(progress, 1e-3) / warm_up
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
-
     def weight_at(self, term: str, progress: float) -> float:
         """Weight of a term after a share ``progress`` of the training."""
         weight = self.method.weights.get(term, 0.0)
         if term == "prior":
-            weight *= self.prior_decay + (1 - self.prior_decay) * (1 - progress)
+            weight *= (1 - progress) ** self.prior_fade
         if term == "nesy":
             weight *= progress >= self.constraint_from
         return weight
@@ -164,10 +168,14 @@ def override(base: T, values: Mapping[str, Any], where: str = "") -> T:
 
 
 def _checked(key: str, value: Any, present: Any) -> Any:
+    if dataclasses.is_dataclass(present) or isinstance(present, dict):
+        raise UserError(f"{key} is a table, not {value!r}: set one of its keys, as in {key}.KEY=VALUE")
     if isinstance(present, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(present):
-        raise UserError(f"{key} must be a {type(present).__name__} such as {present!r}, not {value!r}")
+        kinds = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+        kind = kinds.get(type(present), "a list")
+        raise UserError(f"{key} must be {kind} such as {present!r}, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{key} must be a finite number, not {value!r}")
     return value

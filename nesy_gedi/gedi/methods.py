@@ -25,7 +25,7 @@ class Method:
         for term, weight in self.weights.items():
             if term not in TERMS:
                 raise unknown("term", term, TERMS)
-            if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            if type(weight) not in (int, float) or not 0 <= weight < math.inf:
                 raise UserError(f"the weight of {term} must be 0 or more, not {weight}")
         if self.prior_form not in PRIORS:
             raise unknown("prior form", self.prior_form, PRIORS)

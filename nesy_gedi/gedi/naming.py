@@ -86,19 +86,18 @@ def _satisfied(
 
 
 def rename_clusters(
-    layer: nn.Linear, naming: Sequence[int], optimizer: torch.optim.Optimizer | None = None
+    layer: nn.Linear, naming: Sequence[int], optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> None:
     """Permute the rows of the last layer so that ``cluster`` becomes ``naming[cluster]``.
 
-    The optimiser's averages of these rows are permuted with them.
+    The optimisers' averages of these rows are permuted with them.
     """
     order = torch.empty(len(naming), dtype=torch.long)
     order[torch.tensor(naming)] = torch.arange(len(naming))
-    parameters = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
     with torch.no_grad():
-        for parameter in parameters:
+        for parameter in layer.parameters():
             parameter.copy_(parameter[order])
-            state = optimizer.state.get(parameter, {}) if optimizer else {}
-            for value in state.values():
-                if torch.is_tensor(value) and value.shape == parameter.shape:
-                    value.copy_(value[order])
+            for optimizer in optimizers:
+                for value in optimizer.state.get(parameter, {}).values():
+                    if torch.is_tensor(value) and value.shape == parameter.shape:
+                        value.copy_(value[order])

@@ -1,5 +1,6 @@
 """Encoders, projector and the one network of GEDI, from which everything else is read off."""
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nesy_gedi.errors import UserError, unknown
+from nesy_gedi.errors import UserError, check_ranges, unknown
 
 LEAK = 0.2  # negative slope of every LeakyReLU (paper, Tables 6 and 8)
 
@@ -19,11 +20,11 @@ class NetworkConfig:
     Attributes:
         encoder: ``resnet`` (Table 8) for images, ``mlp`` for vectors or small images.
         width: channels of every convolution, or units of every hidden layer.
-        channels, height, width_pixels: shape of one input; vectors are ``(d, 1, 1)``.
+        channels, image_height, image_width: shape of one input; vectors are ``(d, 1, 1)``.
         classes: number of clusters c, the length of the logits.
         projector_hidden: units of the projector's hidden layer; 0 for a linear projector.
         temperature: τ > 0 divides L2-normalised projector outputs, which bounds the energy to
-            [-1/τ - ln c, 1/τ]; 0 takes the projector's output as it is (unbounded).
+            [-1/τ - ln c, 1/(τ√c) - ln c]; 0 takes the projector's output as it is (unbounded).
         initialisation: ``torch`` for PyTorch's own; ``centred`` for Kaiming's (He et al. 2015) with
             :meth:`GEDINetwork.centre`, without which all images start in one cluster.
     """
@@ -31,8 +32,8 @@ class NetworkConfig:
     encoder: str = "resnet"
     width: int = 32
     channels: int = 1
-    height: int = 28
-    width_pixels: int = 28
+    image_height: int = 28
+    image_width: int = 28
     classes: int = 10
     projector_hidden: int = 0
     temperature: float = 0.1
@@ -43,10 +44,9 @@ class NetworkConfig:
             raise unknown("encoder", self.encoder, ("resnet", "mlp"))
         if self.initialisation not in ("centred", "torch"):
             raise unknown("initialisation", self.initialisation, ("centred", "torch"))
-        if self.temperature < 0:
-            raise UserError(f"temperature must be 0 (unbounded logits) or more, not {self.temperature}")
-        if min(self.width, self.classes, self.channels) < 1:
-            raise UserError(f"width, classes and channels must be at least 1, not {self}")
+        sizes = ("width", "channels", "image_height", "image_width", "classes")
+        check_ranges(self, dict.fromkeys(sizes, (1, math.inf)))
+        check_ranges(self, {"temperature": (0.0, math.inf), "projector_hidden": (0, math.inf)})
 
 
 class MLP(nn.Module):
@@ -55,17 +55,47 @@ class MLP(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.features = width
-        self.layers = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(inputs, width),
-            nn.LeakyReLU(LEAK),
-            nn.Linear(width, width),
-            nn.LeakyReLU(LEAK),
-        )
+        self.first = nn.Linear(inputs, width)
+        self.second = nn.Linear(width, width)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(batch, width)``."""
-        return self.layers(images)  # type: ignore[no-any-return]
+        hidden = F.leaky_relu(self.first(images.flatten(1)), LEAK)
+        return F.leaky_relu(self.second(hidden), LEAK)
+
+    def hidden_weights(self) -> list[Tensor]:
+        """The matrices between hidden layers."""
+        return [self.second.weight]
+
+
+class Convolution(nn.Linear):
+    """A padded convolution whose kernel is stored as a matrix ``(outputs, inputs * size * size)``.
+
+    A convolution is a linear map of patches; as a matrix its weight can be orthogonalised by Muon.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int) -> None:
+        super().__init__(inputs * size * size, outputs)
+        self.shape = (outputs, inputs, size, size)
+
+    def kernel(self) -> Tensor:
+        """The weight as ``(outputs, inputs, size, size)``."""
+        return self.weight.view(self.shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(batch, inputs, height, width)`` to ``(batch, outputs, height, width)``."""
+        return F.conv2d(images, self.kernel(), self.bias, padding=self.shape[-1] // 2)
+
+    def then_pool(self, images: Tensor) -> Tensor:
+        """``avg_pool2d(self(images), 2)`` as one convolution of stride 2 with a kernel one larger.
+
+        Both are linear, so the average of the four shifted kernels gives the same result; of a 3x3
+        convolution with 4/9 of the multiplications.
+        """
+        kernel = self.kernel()
+        columns = F.pad(kernel, (0, 1)) + F.pad(kernel, (1, 0))
+        kernel = F.pad(columns, (0, 0, 0, 1)) + F.pad(columns, (0, 0, 1, 0))
+        return F.conv2d(images, kernel / 4, self.bias, stride=2, padding=self.shape[-1] // 2)
 
 
 class ResNet(nn.Module):
@@ -78,34 +108,26 @@ class ResNet(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.features = width
-        inputs = [channels] + [width] * 7
-        self.convolutions = nn.ModuleList(nn.Conv2d(i, width, 3, padding=1) for i in inputs)
-        self.shortcut = nn.Conv2d(channels, width, 1)
+        self.convolutions = nn.ModuleList(
+            Convolution(inputs, width, 3) for inputs in (channels, *[width] * 7)
+        )
+        self.shortcut = Convolution(channels, width, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(batch, F)``, averaged over positions."""
-        conv = self.convolutions
-        hidden = conv_then_pool(conv[1], F.leaky_relu(conv[0](images), LEAK))
-        hidden = hidden + self.shortcut(F.avg_pool2d(images, 2))
+        conv = cast(list[Convolution], self.convolutions)
+        hidden = conv[1].then_pool(F.leaky_relu(conv[0](images), LEAK))
+        hidden = hidden + self.shortcut.then_pool(images)
         inner = conv[2](F.leaky_relu(hidden, LEAK))
-        hidden = conv_then_pool(conv[3], F.leaky_relu(inner, LEAK)) + F.avg_pool2d(hidden, 2)
+        hidden = conv[3].then_pool(F.leaky_relu(inner, LEAK)) + F.avg_pool2d(hidden, 2)
         for first, second in ((conv[4], conv[5]), (conv[6], conv[7])):
             inner = first(F.leaky_relu(hidden, LEAK))
             hidden = hidden + second(F.leaky_relu(inner, LEAK))
         return hidden.mean((2, 3))
 
-
-def conv_then_pool(conv: nn.Module, images: Tensor) -> Tensor:
-    """``avg_pool2d(conv(images), 2)`` for a 3x3 convolution, as one 4x4 convolution of stride 2.
-
-    Both are linear, so the average of the four shifted 3x3 kernels gives the same result with 4/9 of
-    the multiplications.
-    """
-    weight: Tensor = conv.weight  # type: ignore[assignment]
-    bias: Tensor = conv.bias  # type: ignore[assignment]
-    columns = F.pad(weight, (0, 1)) + F.pad(weight, (1, 0))
-    kernel = F.pad(columns, (0, 0, 0, 1)) + F.pad(columns, (0, 0, 1, 0))
-    return F.conv2d(images, kernel / 4, bias, stride=2, padding=1)
+    def hidden_weights(self) -> list[Tensor]:
+        """The matrices between hidden layers: all 3x3 convolutions but the first."""
+        return [conv.weight for conv in cast(list[Convolution], self.convolutions)[1:]]
 
 
 class GEDINetwork(nn.Module):
@@ -131,7 +153,6 @@ class GEDINetwork(nn.Module):
         self.projector = nn.Sequential(*layers, nn.Linear(hidden or config.width, config.classes))
         if config.initialisation == "centred":
             self.encoder.apply(_kaiming)
-        self.to(memory_format=torch.channels_last)
 
     @property
     def last_layer(self) -> nn.Linear:
@@ -165,7 +186,7 @@ class GEDINetwork(nn.Module):
 
     @torch.no_grad()
     def centre(self, images: Tensor) -> None:
-        """Shift and scale every projector layer so that its outputs on ``images`` have mean 0, variance 1.
+        """Shift and scale every projector layer: outputs on ``images`` get mean 0 and mean variance 1.
 
         L2-normalised outputs then point in all directions at the start of training.
         """
@@ -173,7 +194,8 @@ class GEDINetwork(nn.Module):
         for layer in self.projector:
             if isinstance(layer, nn.Linear):
                 outputs = layer(hidden)
-                spread = outputs.var(0).mean().sqrt().clamp(min=1e-6)
+                spread = outputs.var(0, correction=0).mean().sqrt()
+                spread = torch.where(spread > 0, spread, 1.0)  # one image, or equal ones
                 layer.bias.copy_((layer.bias - outputs.mean(0)) / spread)
                 layer.weight.div_(spread)
             hidden = layer(hidden)
@@ -185,18 +207,18 @@ def energy_of(logits: Tensor) -> Tensor:
 
 
 def _kaiming(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, nn.Linear):
         nn.init.kaiming_normal_(module.weight, a=LEAK)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 
 
-def _encoder(config: NetworkConfig) -> nn.Module:
+def _encoder(config: NetworkConfig) -> MLP | ResNet:
     if config.encoder == "resnet":
-        if min(config.height, config.width_pixels) < 4:
+        if min(config.image_height, config.image_width) < 4:
             raise UserError(
                 f"the resnet needs images of at least 4x4 pixels, these are "
-                f"{config.height}x{config.width_pixels}; use encoder = 'mlp'"
+                f"{config.image_height}x{config.image_width}; use encoder = 'mlp'"
             )
         return ResNet(config.channels, config.width)
-    return MLP(config.channels * config.height * config.width_pixels, config.width)
+    return MLP(config.channels * config.image_height * config.image_width, config.width)

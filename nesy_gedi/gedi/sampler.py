@@ -1,11 +1,14 @@
 """Stochastic gradient Langevin dynamics on the energy, and the replay buffer that keeps its chains."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from nesy_gedi.errors import check_ranges
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,20 @@ class SamplerConfig:
     noise_std: float = 0.01
     buffer_size: int = 10_000
     restart_probability: float = 0.05
+
+    def __post_init__(self) -> None:
+        positive = (0.0, math.inf)
+        check_ranges(
+            self,
+            {
+                "buffer_size": (1, math.inf),
+                "count": (1, self.buffer_size),
+                "steps": (1, math.inf),
+                "step_size": positive,
+                "noise_std": positive,
+                "restart_probability": (0.0, 1.0),
+            },
+        )
 
 
 def sgld(
@@ -96,13 +113,13 @@ class ReplayBuffer:
         self.images = torch.rand((size, *shape), generator=generator, device=generator.device).half()
 
     def draw(self, count: int, restart_probability: float) -> tuple[Tensor, Tensor]:
-        """Pick chains; some are started anew.
+        """Pick ``count`` different chains; some are started anew.
 
         Returns:
             Positions ``(count,)`` in the buffer and states ``(count, *shape)``, fp32.
         """
         device = self.images.device
-        where = torch.randint(len(self.images), (count,), generator=self.generator, device=device)
+        where = torch.randperm(len(self.images), generator=self.generator, device=device)[:count]
         states = self.images[where].float()
         noise = torch.rand(states.shape, generator=self.generator, device=device)
         anew = torch.rand(count, generator=self.generator, device=device) < restart_probability

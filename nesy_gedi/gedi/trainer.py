@@ -14,6 +14,7 @@ from nesy_gedi.gedi import objectives
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.naming import best_naming, cluster_counts, rename_clusters
 from nesy_gedi.gedi.networks import GEDINetwork
+from nesy_gedi.gedi.optimizers import make_optimizers, set_learning_rate
 from nesy_gedi.gedi.sampler import ReplayBuffer, sample_step
 
 _INITIAL_IMAGES = 600  # images that the start of the projector is centred on
@@ -97,11 +98,12 @@ class Trainer:
             self.network = GEDINetwork(config.network, precision).to(device)
         if config.network.initialisation == "centred":
             self.network.centre(self._pixels(self.examples.flatten()[:_INITIAL_IMAGES]))
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            betas=(config.betas[0], config.betas[1]),
-            weight_decay=config.weight_decay,
+        self.optimizers = make_optimizers(
+            self.network,
+            config.optimizer,
+            config.learning_rate,
+            config.muon_learning_rate,
+            config.weight_decay,
         )
         self.buffer = (
             ReplayBuffer(tuple(self.images.shape[1:]), config.sampler.buffer_size, self.generator)
@@ -132,20 +134,20 @@ class Trainer:
     def _train_step(self, examples: Tensor) -> dict[str, float]:
         """One update from ``(batch, slots)`` examples; returns the value of every term in nats."""
         progress = self.step / (self.config.epochs * self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(progress)
+        set_learning_rate(self.optimizers, self.config.schedule, progress)
         terms = self._terms(examples)
         values = torch.stack(list(terms.values())).detach().tolist()
         for term, value in zip(terms, values, strict=True):
             if not math.isfinite(value):
                 raise NotFiniteError(
-                    f"the loss is not finite: {term} is {value} at step {self.step + 1}; lower the "
-                    f"learning rate (now {self.config.learning_rate:g}) or the weight of {term}"
+                    f"the loss is not finite: {term} is {value} at step {self.step + 1}; lower "
+                    f"learning_rate or muon_learning_rate, or the weight of {term}"
                 )
         weighted = [self.config.weight_at(term, progress) * value for term, value in terms.items()]
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         torch.stack(weighted).sum().backward()
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         return dict(zip(terms, values, strict=True))
 
@@ -169,6 +171,7 @@ class Trainer:
         if method.uses("nesy"):
             assert self.constraint is not None
             slots = log_posterior.view(-1, examples.shape[1], log_posterior.shape[1])
+            # without the images' numbers: no image is in two slots, examples are drawn without replacement
             terms["nesy"] = objectives.constraint(self.constraint(slots))
         return terms
 
@@ -181,7 +184,7 @@ class Trainer:
         """
         naming, worlds = self.config.naming, self.data.worlds
         last = epoch == self.config.epochs
-        due = naming.every > 0 and epoch % naming.every == 0 and epoch <= naming.until * self.config.epochs
+        due = self.config.method.uses("nesy") and naming.due(epoch, self.config.epochs)
         if worlds is None or not (due or last):
             return None, None, False
         clusters = self.clusters()
@@ -189,12 +192,12 @@ class Trainer:
         counts = cluster_counts(clusters, self.config.network.classes)
         allowed = worlds.cpu().numpy()
         satisfied = float((counts * allowed).sum() / counts.sum())
-        if last or largest > naming.largest_cluster:
+        if last or not due or largest > naming.largest_cluster:
             return satisfied, largest, False
         names, share = best_naming(counts, allowed, self.naming_generator)
-        if share < satisfied + naming.gain:
+        if share <= satisfied or share < satisfied + naming.gain:
             return satisfied, largest, False
-        rename_clusters(self.network.last_layer, names, self.optimizer)
+        rename_clusters(self.network.last_layer, names, self.optimizers)
         return satisfied, largest, True
 
     @torch.no_grad()

@@ -11,6 +11,10 @@ from nesy_gedi.errors import UserError
 _TRIES = 1000
 
 
+class TooFewImagesError(UserError):
+    """The pool cannot give the examples that were asked."""
+
+
 def sample_examples(worlds: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Draw examples: satisfying readings uniformly, then images of these classes, each used at most once.
 
@@ -34,7 +38,7 @@ def sample_examples(worlds: Tensor, labels: Tensor, count: int, generator: torch
     if count < 1:
         raise UserError(f"{count} examples asked, at least 1 is needed: ask for 1 to {most}")
     if count > most:
-        raise UserError(
+        raise TooFewImagesError(
             f"{count} examples asked, but the {len(labels)} images of the pool give at most {most} "
             f"(class {scarcest} runs out first): ask for at most {most} or provide more images"
         )
@@ -44,7 +48,7 @@ def sample_examples(worlds: Tensor, labels: Tensor, count: int, generator: torch
         drawn = readings[torch.randint(len(readings), (count,), generator=generator)]
         if (drawn.flatten().bincount(minlength=len(worlds)) <= available[: len(worlds)]).all():
             return _fill(drawn, labels, generator)
-    raise UserError(
+    raise TooFewImagesError(
         f"{count} examples asked: in {_TRIES} draws some class always needed more images than the pool of "
         f"{len(labels)} has; {most} would use all images of class {scarcest}: ask for fewer"
     )

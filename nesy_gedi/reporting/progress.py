@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from nesy_gedi.gedi.trainer import EpochMetrics
 
@@ -22,7 +23,7 @@ class Progress:
         self.console, self.epochs, self.optima = console, epochs, optima
         self.seconds = 0.0
         self.live = (
-            Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
+            Live(console=console, transient=True, refresh_per_second=4) if console.is_interactive else None
         )
 
     def __enter__(self) -> "Progress":
@@ -37,12 +38,13 @@ class Progress:
     def update(self, title: str, metrics: EpochMetrics) -> None:
         """Show an epoch of the training called ``title``."""
         self.seconds = metrics.seconds if metrics.epoch == 1 else self.seconds + metrics.seconds
-        left = self.seconds / metrics.epoch * (self.epochs - metrics.epoch)
+        left = round(self.seconds / metrics.epoch * (self.epochs - metrics.epoch))
         epoch = f"epoch {metrics.epoch}/{self.epochs}"
         pace = f"{metrics.images_per_second:,.0f} images/s"
-        remaining = f"{left // 60:.0f}:{left % 60:02.0f} left"
+        remaining = f"{left // 60}:{left % 60:02} left"
         if self.live:
-            self.live.update(self._table(f"{title}  {epoch}  {pace}  {remaining}", metrics), refresh=True)
+            heading = Text(f"{title}  {epoch}  {pace}  {remaining}", style="bold")
+            self.live.update(Group(heading, self._table(metrics)), refresh=True)
             return
         terms = "  ".join(
             f"{term} {value:.3f}{self._optimum(term, ' ({})')}" for term, value in metrics.terms.items()
@@ -51,8 +53,8 @@ class Progress:
             f"{title}  {epoch}  {terms}  {_naming(metrics)}{pace}  {remaining}", soft_wrap=True
         )
 
-    def _table(self, title: str, metrics: EpochMetrics) -> Table:
-        table = Table(title=title, title_justify="left", title_style="bold")
+    def _table(self, metrics: EpochMetrics) -> Table:
+        table = Table()
         table.add_column("term")
         table.add_column("nats", justify="right")
         table.add_column("optimum", justify="right")

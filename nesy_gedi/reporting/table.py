@@ -24,21 +24,29 @@ def print_table(
         results: one of each seed.
         published: the paper's figures by the names of :class:`SeedResult`'s fields.
     """
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     table.add_column("")
-    for heading in ("accuracy", "matched accuracy", "NMI", "seconds", "restarts"):
+    for heading in ("accuracy", "matched", "NMI", "seconds", "restarts"):
         table.add_column(heading, justify="right")
     measures = ("accuracy", "matched_accuracy", "nmi")
-    seeds = "1 seed" if len(results) == 1 else f"median of {len(results)} seeds"
-    row = [_spread([getattr(result, measure) for result in results], 3) for measure in measures]
-    row += [_spread([result.seconds for result in results], 0), str(sum(r.restarts for r in results))]
+    seeds = "1 seed" if len(results) == 1 else f"median of {len(results)}"
+    row = [_spread([getattr(result, measure) for result in results]) for measure in measures]
+    seconds = statistics.median(result.seconds for result in results)
+    row += [f"{seconds:.0f}", str(sum(result.restarts for result in results))]
     table.add_row(seeds, *row)
     if published:
         paper = [f"{published[measure]:.2f}" if measure in published else "" for measure in measures]
-        table.add_row("the paper, Table 6", *paper, "", "")
+        table.add_row("paper, Table 6", *paper, "", "")
     console.print(table)
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
-    median = f"{statistics.median(values):.{digits}f}"
-    return median if len(values) == 1 else f"{median} ± {statistics.stdev(values):.{digits}f}"
+def _spread(values: Sequence[float]) -> str:
+    median = f"{statistics.median(values):.3f}"
+    return median if len(values) == 1 else f"{median} ± {statistics.stdev(values):.3f}"

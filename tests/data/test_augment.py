@@ -218,5 +218,5 @@ def test_presets(augmentation: Augmentation, channels: int) -> None:
     ],
 )
 def test_out_of_range(field: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=f"augmentation {next(iter(field))}=.* choose "):
+    with pytest.raises(UserError, match=f"{next(iter(field))}=.* choose "):
         Augmentation(**field)

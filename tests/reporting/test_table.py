@@ -1,0 +1,70 @@
+"""The table at the end: medians and deviations, and the paper's row."""
+
+import io
+import statistics
+
+import pytest
+from rich.console import Console
+
+from nesy_gedi.learning import SeedResult
+from nesy_gedi.reporting.table import print_table
+
+PAPER = {"accuracy": 0.96, "nmi": 0.91}
+
+
+def result(seed: int, accuracy: float, seconds: float = 60.0, restarts: int = 0) -> SeedResult:
+    return SeedResult(
+        seed=seed,
+        accuracy=accuracy,
+        matched_accuracy=accuracy + 0.01,
+        nmi=accuracy - 0.1,
+        seconds=seconds,
+        restarts=restarts,
+        satisfied=0.9,
+        constraint_loss=0.1,
+    )
+
+
+def printed(results: list[SeedResult], published: dict[str, float], width: int = 100) -> list[str]:
+    file = io.StringIO()
+    print_table(Console(file=file, width=width), "addition, combined", results, published)
+    return [line.rstrip() for line in file.getvalue().splitlines() if line.strip()]
+
+
+def test_median_and_deviation_over_seeds() -> None:
+    accuracies = [0.97, 0.5, 0.99, 0.98]
+    results = [result(k, a, 10.0 * (k + 1), restarts=k) for k, a in enumerate(accuracies)]
+    lines = printed(results, {})
+    (row,) = (line for line in lines if "median of 4" in line)
+    spread = f"{statistics.stdev(accuracies):.3f}"
+    assert row.split("of 4")[1].split() == [
+        *("0.975", "±", spread), *("0.985", "±", spread), *("0.875", "±", spread),
+        "25", "6",
+    ]  # fmt: skip
+
+
+def test_one_seed_has_no_deviation() -> None:
+    lines = printed([result(0, 0.987)], {})
+    (row,) = (line for line in lines if "1 seed" in line)
+    assert row.split() == ["1", "seed", "0.987", "0.997", "0.887", "60", "0"]
+    assert not [line for line in lines if "paper" in line or "±" in line]
+
+
+@pytest.mark.parametrize(
+    ("published", "cells"), [(PAPER, ["0.96", "0.91"]), ({"nmi": 0.29}, ["0.29"])], ids=["both", "nmi"]
+)
+def test_the_papers_row_stands_under_the_same_columns(published: dict[str, float], cells: list[str]) -> None:
+    lines = printed([result(0, 0.987)], published)
+    (head,) = (line for line in lines if "NMI" in line)
+    (row,) = (line for line in lines if "paper, Table 6" in line)
+    assert row.split("Table 6")[1].split() == cells
+    assert row.index(cells[-1]) + len(cells[-1]) == head.index("NMI") + len("NMI")
+
+
+def test_nothing_is_cut_off_or_wrapped_in_80_columns() -> None:
+    results = [result(k, 0.9 + k / 100, 1000.0 * (k + 1), restarts=3) for k in range(10)]
+    lines = printed(results, PAPER, width=80)
+    assert lines[0].strip() == "addition, combined"
+    assert not [line for line in lines if "…" in line]
+    assert [line.count("±") for line in lines if "±" in line] == [3]
+    assert len(lines) == 5  # title, heading, rule, ours, the paper's
