@@ -30,9 +30,11 @@ format: install
 benchmark: install
 	$(BIN)/python benchmarks/constraint.py
 
-# The README's table; DATA is a folder with MNIST/raw. More than an hour on two cores.
+# The README's table; DATA is a folder with MNIST/raw (nesy-gedi data fetch mnist). An hour on two cores.
+DATA ?= data
 table: install
-	sh experiments/addition.sh $(BIN) $(DATA)
+	sh experiments/addition.sh $(BIN) $(DATA) runs/table
+	$(BIN)/python experiments/collect.py runs/table
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

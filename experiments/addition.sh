@@ -1,7 +1,7 @@
 #!/bin/sh
 # The table of the README, row by row: sh experiments/addition.sh BIN DATA [OUT]
 # BIN holds nesy-gedi, DATA full MNIST (DATA/MNIST/raw), OUT the runs (runs/table by default).
-# About an hour and a half on two cores; a row whose folder exists is left alone.
+# About an hour on two cores; a row whose folder exists is left alone.
 set -eu
 bin=${1:?folder of nesy-gedi} data=${2:?folder of MNIST/raw} out=${3:-runs/table}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.config import override
@@ -21,7 +21,7 @@ def save_network(network: GEDINetwork, path: Path, extra: Mapping[str, Any]) -> 
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     metadata = {"network": json.dumps(asdict(network.config)), "run": json.dumps(extra)}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata=metadata)
+    partial.write_bytes(save(tensors, metadata=metadata))
     partial.replace(path)
 
 
