@@ -6,9 +6,9 @@ Three lines put a trained run into any DeepProbLog program::
     from nesy_gedi.logic.predicate import as_predicate, deepproblog_model
     model = deepproblog_model("my.pl", as_predicate(load_network("runs/my-run"), "mnist_net"), images)
 
-``images[i]`` is what the program calls ``tensor(images(i))``, and ``model.solve`` answers queries about it. Any
-module with a method ``posterior(images)`` will do. DeepProbLog's circuit cache stays off: it is keyed by a query's
-pattern, and gives a wrong probability where one image is substituted into two of its arguments.
+``images[i]`` is what the program calls ``tensor(images(i))``, and ``model.solve`` answers queries about it.
+Any module with a method ``posterior(images)`` will do. DeepProbLog's circuit cache stays off: it is keyed
+by a query's pattern, and gives a wrong probability where one image is substituted into two arguments.
 """
 
 import warnings
