@@ -16,4 +16,8 @@ row combined-100 --examples 100 --seeds 5
 row combined-10000 --examples 10000 --seeds 3 --data-dir "$data"
 row nesy-1000 --examples 1000 --variant nesy --seeds 3
 row gedi-1000 --examples 1000 --variant gedi --seeds 3
+row adam --examples 1000 --seeds 2 --set optimizer=adam --set naming.restarts=0
+row no-inv --examples 1000 --seeds 2 --set method.weights.inv=0 --set naming.restarts=0
+row entropy-prior --examples 1000 --seeds 2 --set method.prior_form=entropy --set naming.restarts=0
+row no-naming --examples 1000 --seeds 2 --set naming.searches=0 --set naming.restarts=0
 row paper-combined-1000 --examples 1000 --preset paper --width 32 --epochs 20
