@@ -55,6 +55,8 @@ def load_preset(experiment: str, name: str, variant: str, changes: Mapping[str, 
         raise unknown("variant", variant, VARIANTS)
     table = dict(tables[name])
     steps = table.pop("steps")
+    if "epochs" in changes:  # asked for, so the preset has no say in it
+        steps = 0
     variants = table.pop("variants", {})
     base = override(TrainConfig(method=METHODS[variant]), merge(table, variants.get(variant, {})))
     return Preset(override(base, changes), steps, published.get(variant, {}))

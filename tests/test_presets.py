@@ -113,3 +113,10 @@ def test_unknown_names_are_refused(preset: str, variant: str, changes: dict[str,
 def test_an_unknown_experiment_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"did you mean 'addition\.toml'"):
         load_preset("adition", "default", "combined", {})
+
+
+def test_a_number_of_epochs_that_was_asked_for_holds() -> None:
+    asked = load_preset("addition", "default", "combined", {"epochs": 2})
+    assert asked.epochs(100) == 2
+    unasked = load_preset("addition", "default", "combined", {})
+    assert unasked.epochs(100) > 2
