@@ -44,7 +44,7 @@ class Progress:
         remaining = f"{left // 60}:{left % 60:02} left"
         if self.live:
             heading = Text(f"{title}  {epoch}  {pace}  {remaining}", style="bold")
-            self.live.update(Group(heading, self._table(metrics)), refresh=True)
+            self.live.update(Group(heading, self._table(metrics), Text(_naming(metrics))), refresh=True)
             return
         terms = "  ".join(
             f"{term} {value:.3f}{self._optimum(term, ' ({})')}" for term, value in metrics.terms.items()
@@ -60,8 +60,6 @@ class Progress:
         table.add_column("optimum", justify="right")
         for term, value in metrics.terms.items():
             table.add_row(term, f"{value:.3f}", self._optimum(term, "{}"))
-        if metrics.satisfied is not None:
-            table.caption = _naming(metrics)
         return table
 
     def _optimum(self, term: str, form: str) -> str:
