@@ -32,9 +32,12 @@ class Preset:
     steps: int
     published: Mapping[str, Mapping[str, float]]
 
-    def epochs(self, examples: int) -> int:
-        """Epochs of ``examples`` that make at least ``steps`` updates, and at least ``config.epochs``."""
-        per_epoch = -(-examples // self.config.batch_size)
+    def epochs(self, examples: int, slots: int) -> int:
+        """Epochs of ``examples`` of so many images that make at least ``steps`` updates.
+
+        At least ``config.epochs``.
+        """
+        per_epoch = -(-examples // self.config.examples_per_step(slots))
         return max(self.config.epochs, -(-self.steps // per_epoch))
 
 

@@ -5,8 +5,10 @@ import sys
 import click
 
 from nesy_gedi import __version__
-from nesy_gedi.cli.addition import addition
 from nesy_gedi.cli.data import data_group
+from nesy_gedi.cli.program import program_group
+from nesy_gedi.cli.query import name, query
+from nesy_gedi.cli.train import addition, train
 from nesy_gedi.errors import UserError
 
 
@@ -33,5 +35,7 @@ def main() -> None:
     """Cluster images without labels, and name the clusters with logic."""
 
 
-main.add_command(addition)
+for command in (addition, train, query, name):
+    main.add_command(command)
 main.add_command(data_group, name="data")
+main.add_command(program_group, name="program")

@@ -1,11 +1,15 @@
-"""A labelled image set in memory, whatever file it came from."""
+"""An image set in memory, whatever files it came from, and what its classes are to a program."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from nesy_gedi.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,7 +17,8 @@ class ImageSet:
     """Images and labels of one data set, split into training and test.
 
     Images are uint8 of shape ``(n, channels, height, width)`` and stay so: four times smaller than float32,
-    and a batch is converted where it is used. Labels are int64 of shape ``(n,)`` in ``0 .. classes - 1``.
+    and a batch is converted where it is used; n is 0 where there are none. Labels are int64 of shape ``(n,)``
+    in ``0 .. classes - 1``; None where nobody knows them.
 
     Attributes:
         name: what the user types, e.g. ``mnist``.
@@ -24,20 +29,28 @@ class ImageSet:
     name: str
     source: str
     train_images: Tensor
-    train_labels: Tensor
+    train_labels: Tensor | None
     test_images: Tensor
-    test_labels: Tensor
+    test_labels: Tensor | None
     classes: int
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, class by class: their numbers."""
+        return tuple(str(k) for k in range(self.classes))
 
     @cached_property
     def sha256(self) -> str:
         """Hex digest of shapes and raw bytes: training images, training labels, test images, test labels.
 
         It depends on the pixels, the labels and their order alone, not on the file format or the byte order
-        of the machine.
+        of the machine. Labels that are not known differ from any that are.
         """
         digest = hashlib.sha256()
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            if tensor is None:
+                digest.update(b"None")
+                continue
             little_endian = tensor.numpy().astype("<i8" if tensor.is_signed() else "u1", copy=False)
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(little_endian.tobytes())
@@ -54,3 +67,37 @@ class ImageSet:
             "classes": self.classes,
             "sha256": self.sha256,
         }
+
+
+def domain_labels(images: ImageSet, labels: Tensor, domain: Sequence[str], where: str) -> Tensor:
+    """Classes of images as numbers of a program's symbols.
+
+    By name if every symbol is the name of a class, so that the domain [1, 2, 3, 4] takes just these digits;
+    by position if none is, and there are as many symbols as classes.
+
+    Args:
+        images: the data set, for its classes.
+        labels: class of each image, ``(n,)``, int64; -1 where it is not known.
+        domain: the symbol that each class of the program's network reads as.
+        where: what asks, for the message: a program, or an option.
+
+    Returns:
+        ``(n,)``, int64; -1 where the domain has no such symbol.
+
+    Raises:
+        UserError: the symbols do not fit the classes.
+    """
+    names = images.class_names
+    foreign = [symbol for symbol in domain if symbol not in names]
+    if not foreign:
+        numbers = [domain.index(name) if name in domain else -1 for name in names]
+    elif len(foreign) == len(domain) == len(names):
+        numbers = list(range(len(names)))
+    else:
+        # a domain of 1 to 10 has as many symbols as there are digits, but does not mean 0 by its 1
+        raise UserError(
+            f"{where}: the domain [{', '.join(domain)}] cannot be filled by {images.name}, which has no "
+            f"class {', '.join(foreign)}: use some of [{', '.join(names)}], or {len(names)} "
+            "symbols that are none of these"
+        )
+    return torch.tensor([*numbers, -1])[labels]  # -1 picks the last

@@ -43,6 +43,16 @@ def confusion(predicted: Tensor, labels: Tensor, classes: int) -> NDArray[np.int
     return table
 
 
+def majority_reading(table: NDArray[np.int64]) -> tuple[int, ...]:
+    """For each label the class that most of its images are read as, from ``confusion``'s table.
+
+    It is the map from true to read symbols that a network has learned. A label without images counts
+    as read as itself.
+    """
+    seen = table.sum(1) > 0
+    return tuple(int(row.argmax()) if seen[k] else k for k, row in enumerate(table))
+
+
 def clustering_score(predicted: Tensor, labels: Tensor, classes: int) -> ClusteringScore:
     """Score predictions ``(n,)`` against labels ``(n,)``."""
     table = confusion(predicted, labels, classes)

@@ -31,6 +31,15 @@ def load_network(run: str | Path) -> GEDINetwork:
     Raises:
         UserError: there is no such file, or it is not one of ours.
     """
+    return load_run(run)[0]
+
+
+def load_run(run: str | Path) -> tuple[GEDINetwork, dict[str, Any]]:
+    """A trained network, and what was written beside it by :func:`save_network`.
+
+    Raises:
+        UserError: there is no such file, or it is not one of ours.
+    """
     path = Path(run)
     if path.is_dir():
         path = path / WEIGHTS
@@ -50,4 +59,4 @@ def load_network(run: str | Path) -> GEDINetwork:
     except (ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} holds no network of this version ({reason}); train the run again") from error
-    return network.eval()
+    return network.eval(), json.loads(metadata.get("run", "{}"))

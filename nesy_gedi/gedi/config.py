@@ -29,6 +29,7 @@ class NamingConfig:
 
     Attributes:
         searches: number of searches, spread evenly over the training; 0 never searches.
+        starts: hill climbs of one search.
         until: no search after this share of the training.
         gain: least improvement in the share of satisfied examples that is worth renaming.
         largest_cluster: no search while one cluster holds more than this share of the images: when
@@ -38,6 +39,7 @@ class NamingConfig:
     """
 
     searches: int = 12
+    starts: int = 200
     until: float = 0.8
     gain: float = 0.02
     largest_cluster: float = 0.5
@@ -47,6 +49,7 @@ class NamingConfig:
     def __post_init__(self) -> None:
         check_ranges(self, dict.fromkeys(("until", "gain", "largest_cluster"), (0.0, 1.0)))
         check_ranges(self, dict.fromkeys(("searches", "restarts", "restart_below"), (0, math.inf)))
+        check_ranges(self, {"starts": (1, math.inf)})
 
     def due(self, epoch: int, epochs: int) -> bool:
         """Whether a search comes after this epoch, counted from 1."""
@@ -60,7 +63,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the examples.
-        batch_size: examples per step; an example with three slots is three images.
+        batch_size: images per step, in whole examples: 60 images are 20 examples of three.
         views: augmented views of every image in a step, 1 or 2; ``inv`` compares two.
         learning_rate: peak learning rate of Adam.
         optimizer: ``muon`` for the matrices between hidden layers with Adam for the rest, or ``adam``.
@@ -79,7 +82,7 @@ class TrainConfig:
     augmentation: Augmentation = AFFINE
     naming: NamingConfig = field(default_factory=NamingConfig)
     epochs: int = 30
-    batch_size: int = 20
+    batch_size: int = 60
     views: int = 2
     learning_rate: float = 1e-3
     optimizer: str = "muon"
@@ -103,6 +106,10 @@ class TrainConfig:
             raise unknown("prior", self.prior, ("uniform", "program"))
         if self.schedule not in ("cosine", "constant"):
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
+
+    def examples_per_step(self, slots: int) -> int:
+        """Examples of so many images that a step takes: at least one, else at most ``batch_size`` images."""
+        return max(1, self.batch_size // slots)
 
     def weight_at(self, term: str, progress: float) -> float:
         """Weight of a term after a share ``progress`` of the training."""

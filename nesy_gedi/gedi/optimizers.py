@@ -1,8 +1,10 @@
 """The optimisers of a network, and their common learning-rate schedule."""
 
 import math
+from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from nesy_gedi.gedi.networks import GEDINetwork
 
@@ -11,7 +13,12 @@ _WARM_UP = 0.1  # share of the training
 
 
 def make_optimizers(
-    network: GEDINetwork, name: str, learning_rate: float, muon_learning_rate: float, weight_decay: float
+    network: GEDINetwork,
+    name: str,
+    learning_rate: float,
+    muon_learning_rate: float,
+    weight_decay: float,
+    others: Sequence[nn.Parameter] = (),
 ) -> list[torch.optim.Optimizer]:
     """Adam for all parameters, or Muon for the matrices between hidden layers and Adam for the others.
 
@@ -24,6 +31,7 @@ def make_optimizers(
         learning_rate: Adam's.
         muon_learning_rate: Muon's: the spectral norm of one update.
         weight_decay: L2 penalty in Adam's gradient; Muon has none.
+        others: parameters beside the network's, for Adam without penalty.
     """
     hidden = network.encoder.hidden_weights() if name == "muon" else []
     matrices = {id(parameter) for parameter in hidden}
@@ -33,6 +41,8 @@ def make_optimizers(
     ]
     if hidden:
         optimizers.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=0.0))
+    if others:
+        optimizers[0].add_param_group({"params": list(others), "weight_decay": 0.0})
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi import objectives
 from nesy_gedi.gedi.config import TrainConfig
-from nesy_gedi.gedi.naming import best_naming, cluster_counts, rename_clusters
+from nesy_gedi.gedi.constraint import Constraint
+from nesy_gedi.gedi.naming import Clusters, best_namings, rename_clusters
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.optimizers import make_optimizers, set_learning_rate
 from nesy_gedi.gedi.sampler import ReplayBuffer, sample_step
@@ -32,16 +33,13 @@ class TrainingData:
         images: uint8 ``(n, channels, height, width)``.
         examples: int64 ``(examples, slots)``, indices into ``images``; one slot where there is no
             constraint.
-        constraint: log-posteriors ``(batch, slots, classes)`` to log p(constraint) ``(batch,)``.
-        worlds: bool ``(classes,) * slots``, the readings that satisfy the constraint; with it clusters
-            are named by search.
+        constraint: what holds of the images of each example.
         log_prior: ``(classes,)``, the prior p(y); uniform if absent.
     """
 
     images: Tensor
     examples: Tensor
-    constraint: nn.Module | None = None
-    worlds: Tensor | None = None
+    constraint: Constraint | None = None
     log_prior: Tensor | None = None
 
 
@@ -87,7 +85,7 @@ class Trainer:
         self.config, self.data, self.device = config, data, device
         self.images = data.images.to(device)
         self.examples = data.examples.to(device)
-        self.constraint = data.constraint.to(device) if data.constraint is not None else None
+        self.constraint = data.constraint
         classes = config.network.classes
         uniform = torch.full((classes,), -math.log(classes))
         self.log_prior = (uniform if data.log_prior is None else data.log_prior).to(device)
@@ -104,6 +102,7 @@ class Trainer:
             config.learning_rate,
             config.muon_learning_rate,
             config.weight_decay,
+            list(data.constraint.parameters()) if data.constraint is not None else [],
         )
         self.buffer = (
             ReplayBuffer(tuple(self.images.shape[1:]), config.sampler.buffer_size, self.generator)
@@ -111,7 +110,8 @@ class Trainer:
             else None
         )
         self.step = 0
-        self.steps_per_epoch = math.ceil(len(self.examples) / config.batch_size)
+        self.batch = config.examples_per_step(self.examples.shape[1])
+        self.steps_per_epoch = math.ceil(len(self.examples) / self.batch)
 
     def run(self) -> Iterator[EpochMetrics]:
         """Train; yields after every epoch.
@@ -124,18 +124,18 @@ class Trainer:
             self.network.train()
             totals: dict[str, float] = {}
             order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
-            for rows in order.split(self.config.batch_size):
-                for term, value in self._train_step(self.examples[rows]).items():
+            for rows in order.split(self.batch):
+                for term, value in self._train_step(rows).items():
                     totals[term] = totals.get(term, 0.0) + value * len(rows) / len(self.examples)
             naming = self._name_clusters(epoch)
             seconds = time.perf_counter() - started
             yield EpochMetrics(epoch, totals, self.examples.numel() / seconds, seconds, *naming)
 
-    def _train_step(self, examples: Tensor) -> dict[str, float]:
-        """One update from ``(batch, slots)`` examples; returns the value of every term in nats."""
+    def _train_step(self, rows: Tensor) -> dict[str, float]:
+        """One update from the examples ``(batch,)``; returns the value of every term in nats."""
         progress = self.step / (self.config.epochs * self.steps_per_epoch)
         set_learning_rate(self.optimizers, self.config.schedule, progress)
-        terms = self._terms(examples)
+        terms = self._terms(rows)
         values = torch.stack(list(terms.values())).detach().tolist()
         for term, value in zip(terms, values, strict=True):
             if not math.isfinite(value):
@@ -144,16 +144,18 @@ class Trainer:
                     f"learning_rate or muon_learning_rate, or the weight of {term}"
                 )
         weighted = [self.config.weight_at(term, progress) * value for term, value in terms.items()]
-        self.network.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:  # what the constraint learns is not in the network
+            optimizer.zero_grad(set_to_none=True)
         torch.stack(weighted).sum().backward()
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
         return dict(zip(terms, values, strict=True))
 
-    def _terms(self, examples: Tensor) -> dict[str, Tensor]:
+    def _terms(self, rows: Tensor) -> dict[str, Tensor]:
         """The method's terms, after one forward pass over views and samples together."""
         method, config = self.config.method, self.config
+        examples = self.examples[rows]
         images = self._pixels(examples.flatten())
         batches = [config.augmentation(images, self.generator) for _ in range(config.views)]
         if self.buffer is not None:
@@ -171,8 +173,7 @@ class Trainer:
         if method.uses("nesy"):
             assert self.constraint is not None
             slots = log_posterior.view(-1, examples.shape[1], log_posterior.shape[1])
-            # without the images' numbers: no image is in two slots, examples are drawn without replacement
-            terms["nesy"] = objectives.constraint(self.constraint(slots))
+            terms["nesy"] = objectives.constraint(self.constraint(slots, rows.repeat(config.views)))
         return terms
 
     def _name_clusters(self, epoch: int) -> tuple[float | None, float | None, bool]:
@@ -182,22 +183,22 @@ class Trainer:
             The share of the examples satisfied and of the largest cluster before the search, if counted,
             and whether names were changed.
         """
-        naming, worlds = self.config.naming, self.data.worlds
+        naming, constraint = self.config.naming, self.constraint
         last = epoch == self.config.epochs
         due = self.config.method.uses("nesy") and naming.due(epoch, self.config.epochs)
-        if worlds is None or not (due or last):
+        if constraint is None or not (due or last):
             return None, None, False
-        clusters = self.clusters()
-        largest = int(clusters.flatten().bincount().max()) / clusters.numel()
-        counts = cluster_counts(clusters, self.config.network.classes)
-        allowed = worlds.cpu().numpy()
-        satisfied = float((counts * allowed).sum() / counts.sum())
+        found = self.clusters()
+        largest = int(found.flatten().bincount().max()) / found.numel()
+        classes = self.config.network.classes
+        clusters = Clusters(found, constraint.kinds.cpu(), constraint.satisfied)
+        satisfied = float(clusters.shares(np.arange(classes)[None])[0])
         if last or not due or largest > naming.largest_cluster:
             return satisfied, largest, False
-        names, share = best_naming(counts, allowed, self.naming_generator)
-        if share <= satisfied or share < satisfied + naming.gain:
+        best = best_namings(clusters, classes, self.naming_generator, naming.starts)[0]
+        if best.share <= satisfied or best.share < satisfied + naming.gain:
             return satisfied, largest, False
-        rename_clusters(self.network.last_layer, names, self.optimizers)
+        rename_clusters(self.network.last_layer, best.classes, self.optimizers)
         return satisfied, largest, True
 
     @torch.no_grad()

@@ -1,164 +1,202 @@
-"""Evaluate a compiled circuit for a whole batch: a few gathers and reductions, in log space.
+"""Evaluate an arithmetic circuit for a whole batch: a few gathers and reductions, in log space.
 
-A sentential decision diagram (SDD; Darwiche, IJCAI 2011) is an alternation of sums and products over
-literals. Under exactly-one constraints negative literals weigh one, so they vanish from the products;
-sums and products of one child, or of their own kind, vanish too. Of a diagram 13 layers deep a handful
-of layers is left, each one gather of its children and one reduction over them. The backward pass is
-written out, since the derivative of log P by a node's log value is known: the probability flow through
-it (Darwiche, "A differential approach to inference in Bayesian networks", J. ACM 2003).
+The nodes are sorted into layers, sums and products in turn, and every layer is computed at once. The
+backward pass is written out, since the derivative of a root's log by a node's log is known: the
+probability flow through the node (Darwiche, "A differential approach to inference in Bayesian networks",
+J. ACM 2003). The same flow, with one child chosen at every sum, gives the most probable world and samples.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
-from pysdd.sdd import SddNode
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_ZERO, _ONE = 0, 1  # node 0 is the constant zero (log: -inf), node 1 the constant one; then the inputs
+from nesy_gedi.logic.arithmetic import ONE, ZERO, ArithmeticCircuit, flatten
+from nesy_gedi.logic.plan import Plan, make_plan
 
-
-class _Node(NamedTuple):
-    is_sum: bool
-    children: tuple[int, ...]
-
-
-class _Simplifier:
-    """Turns an SDD into sums and products without neutral elements, nesting or duplicates."""
-
-    def __init__(self, inputs: int) -> None:
-        self.first = 2 + inputs
-        self.nodes: list[_Node] = []
-        self._number: dict[_Node, int] = {}
-        self._done: dict[int, int] = {}
-
-    def add(self, diagram: SddNode) -> int:
-        """Number of the node for a diagram: literal l > 0 is input l-1, a negative one weighs one."""
-        if diagram.is_false():
-            return _ZERO
-        if diagram.is_literal():
-            return int(diagram.literal) + 1 if diagram.literal > 0 else _ONE
-        # TRUE would mean a slot left open, which cannot be below an exactly-one constraint
-        assert not diagram.is_true(), "conjoin the exactly-one constraint of every slot"
-        if diagram.id not in self._done:
-            # an element whose sub is false only completes the partition: its prime may be anything
-            elements = [(p, s) for p, s in diagram.elements() if not s.is_false()]
-            products = [self._combine(False, [self.add(p), self.add(s)]) for p, s in elements]
-            self._done[diagram.id] = self._combine(True, products)
-        return self._done[diagram.id]
-
-    def _combine(self, is_sum: bool, children: Sequence[int]) -> int:
-        if not is_sum and _ZERO in children:
-            return _ZERO
-        neutral = _ZERO if is_sum else _ONE
-        flat: list[int] = []
-        for child in children:
-            node = self.nodes[child - self.first] if child >= self.first else None
-            if node is not None and node.is_sum == is_sum:
-                flat.extend(node.children)
-            elif child != neutral:
-                flat.append(child)
-        if len(flat) <= 1:
-            return flat[0] if flat else neutral
-        node = _Node(is_sum, tuple(sorted(flat)))
-        if node not in self._number:
-            self._number[node] = self.first + len(self.nodes)
-            self.nodes.append(node)
-        return self._number[node]
-
-    def layers(self, root: int) -> list[list[int]]:
-        """Nodes that the root needs, children before parents; products and sums alternate."""
-        needed, stack = set[int](), [root]
-        while stack:
-            number = stack.pop()
-            if number >= self.first and number not in needed:
-                needed.add(number)
-                stack += self.nodes[number - self.first].children
-        level: dict[int, int] = defaultdict(int)
-        for number in sorted(needed):  # a child has a smaller number than its parent
-            node = self.nodes[number - self.first]
-            below = max(level[child] for child in node.children)
-            level[number] = below + (2 if node.is_sum == (below % 2 == 0) else 1)  # sums on even levels
-        return [[n for n in sorted(needed) if level[n] == k] for k in sorted(set(level.values()) - {0})]
+# from the children of sums, (nodes, children, batch), to the values of the sums, (nodes, batch), and the
+# shares of the children in them, of the children's shape
+_Reduce: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class LayeredCircuit(nn.Module):
-    """A circuit over ``inputs`` log-values as layers of gathers; ``forward`` is differentiable.
+    """A circuit as layers of gathers and reductions; ``forward`` is differentiable, once.
+
+    Inputs are log-weights, ``(batch, inputs)``, float32 or float64; -inf is allowed.
+
+    Args:
+        circuit: decomposable; for all but ``forward`` deterministic and smooth too.
+        most_entries: up to which size it is flattened; four times its edges by default, at most 4096,
+            since a few edges more cost less than a layer more.
 
     Attributes:
-        nodes: number of sums and products that are left.
+        nodes: number of sums and products.
         edges: number of their children.
     """
 
-    def __init__(self, diagram: SddNode, inputs: int) -> None:
+    def __init__(self, circuit: ArithmeticCircuit, most_entries: int | None = None) -> None:
         super().__init__()
-        simplifier = _Simplifier(inputs)
-        root = simplifier.add(diagram)
-        layers = simplifier.layers(root)
-        place = {number: number for number in range(simplifier.first)}
-        for number in (number for layer in layers for number in layer):
-            place[number] = len(place)
-        self.root = place[root]
-        self.is_sum: list[bool] = []
-        self.nodes = len(place) - simplifier.first
-        self.edges = 0
-        for k, layer in enumerate(layers):
-            nodes = [simplifier.nodes[number - simplifier.first] for number in layer]
-            self.is_sum.append(nodes[0].is_sum)
-            self.edges += sum(len(node.children) for node in nodes)
-            children = [torch.tensor([place[c] for c in node.children]) for node in nodes]
-            padding = _ZERO if nodes[0].is_sum else _ONE
-            table = nn.utils.rnn.pad_sequence(children, batch_first=True, padding_value=padding)
+        circuit = flatten(circuit, min(4096, 4 * circuit.edges) if most_entries is None else most_entries)
+        self.nodes, self.edges, self._variables = len(circuit.nodes), circuit.edges, len(circuit.sizes)
+        self._plan, tables = make_plan(circuit)
+        for k, table in enumerate(tables):
             # not part of a checkpoint: the program is, and it makes these again
-            self.register_buffer(f"children_{k}", table, persistent=False)
+            self.register_buffer(f"table_{k}", table, persistent=False)
 
     def forward(self, log_values: Tensor) -> Tensor:
-        """Log-value of the root, ``(batch,)``, for log-values of the inputs ``(batch, inputs)``.
+        """Log-values of the roots, ``(batch, roots)``.
 
-        The gradient by an input is the share of the root's value that flows through it, and zero
-        where the root's value is zero; it is finite for inputs of -inf.
+        The gradient by an input is the share of a root's value that flows through it. It is finite, and
+        zero where the root's value is zero.
         """
-        tables = list(self.buffers())
-        result: Tensor = _Evaluate.apply(log_values, self.root, self.is_sum, tables)
+        result: Tensor = _Evaluate.apply(log_values, self._plan, self._tables())
         return result
+
+    @torch.no_grad()
+    def marginals(self, log_values: Tensor, weights: Tensor) -> Tensor:
+        """Derivative of the weighted sum of the roots' log-values by every input, ``(batch, inputs)``.
+
+        With weight one on one root: the probability of every value of every variable, given that root.
+        A root whose value is zero adds nothing.
+
+        Args:
+            log_values: log-weights of the inputs.
+            weights: weights of the roots, ``(batch, roots)``.
+        """
+        tables = self._tables()
+        values, shares = _upward(log_values, self._plan, tables, _log_sum)
+        return _downward(weights.to(values.dtype), values, shares, self._plan, tables)
+
+    @torch.no_grad()
+    def most_probable(self, log_values: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+        """The world with the largest product of inputs among those in which a root is true.
+
+        Args:
+            log_values: log-weights of the inputs.
+            root: which root, for every row: ``(batch,)``, int64.
+
+        Returns:
+            A value for every variable, ``(batch, variables)``, int64, and the log of the product of the
+            inputs, ``(batch,)``. Where the root is impossible, that is -inf, and the values mean nothing:
+            all are 0.
+        """
+        values, world = self._choose(log_values, root, _maximum)
+        return world, values.gather(1, root.unsqueeze(1))[:, 0]
+
+    @torch.no_grad()
+    def sample(self, log_values: Tensor, root: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw a world of those in which a root is true, with a probability proportional to its weight.
+
+        Args:
+            log_values: log-weights of the inputs.
+            root: which root, for every row: ``(batch,)``, int64.
+            generator: source of randomness, on the device of ``log_values``.
+
+        Returns:
+            A value for every variable, ``(batch, variables)``, int64. Where the root is impossible, they
+            mean nothing: all are 0.
+        """
+
+        def draw(children: Tensor) -> tuple[Tensor, Tensor]:
+            values, shares = _log_sum(children)
+            # the first of some exponential clocks to ring; the same as adding Gumbel noise to the logs
+            clocks = torch.empty_like(shares).exponential_(generator=generator)
+            return values, _one_hot((shares / clocks).argmax(1, keepdim=True), shares)
+
+        return self._choose(log_values, root, draw)[1]
+
+    def _choose(self, log_values: Tensor, root: Tensor, reduce: _Reduce) -> tuple[Tensor, Tensor]:
+        """Values of the roots, and the world that choosing one child of every sum leads to."""
+        tables = self._tables()
+        values, shares = _upward(log_values, self._plan, tables, reduce)
+        weights = _one_hot(root.unsqueeze(1), values)
+        flow = _downward(weights, values, shares, self._plan, tables)
+        variable, value = tables[self._plan.world]
+        world = value.new_zeros(len(flow), self._variables)
+        return values, world.index_add_(1, variable, flow.to(value.dtype).mul_(value))
+
+    def _tables(self) -> list[Tensor]:
+        # buffers() walks through all submodules, which takes as long as evaluating a small circuit
+        return [table for table in self._buffers.values() if table is not None]
 
 
 class _Evaluate(torch.autograd.Function):
-    """The whole circuit as one step of autograd; values of all nodes lie in one ``(nodes, batch)`` table."""
+    """The whole circuit as one step of autograd."""
 
     @staticmethod
-    def forward(ctx: Any, log_values: Tensor, root: int, is_sum: list[bool], tables: list[Tensor]) -> Tensor:
-        batch, inputs = log_values.shape
-        values = log_values.new_empty(2 + inputs + sum(map(len, tables)), batch)
-        values[_ZERO], values[_ONE] = -torch.inf, 0.0
-        values[2 : 2 + inputs] = log_values.T
-        start = 2 + inputs
-        for sums, table in zip(is_sum, tables, strict=True):
-            gathered = values.index_select(0, table.flatten()).view(*table.shape, batch)
-            out = values[start : start + len(table)]
-            torch.logsumexp(gathered, 1, out=out) if sums else torch.sum(gathered, 1, out=out)
-            start += len(table)
-        ctx.save_for_backward(values)
-        ctx.root, ctx.is_sum, ctx.tables, ctx.inputs = root, is_sum, tables, inputs
-        return values[root].clone()
+    def forward(ctx: Any, log_values: Tensor, plan: Plan, tables: list[Tensor]) -> Tensor:
+        values, shares = _upward(log_values, plan, tables, _log_sum)
+        ctx.save_for_backward(values, *shares)
+        ctx.plan, ctx.tables = plan, tables
+        return values
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (values,) = ctx.saved_tensors
-        # a sum of -inf has children of -inf only: a finite floor makes their shares 0, not nan
-        floor = values.clamp_min(torch.finfo(values.dtype).min)
-        flow = torch.zeros_like(values)
-        flow[ctx.root] = gradient
-        stop = len(values)
-        for sums, table in zip(reversed(ctx.is_sum), reversed(ctx.tables), strict=True):
-            own = slice(stop - len(table), stop)
-            share = flow[own].unsqueeze(1)
-            if sums:
-                gathered = values.index_select(0, table.flatten()).view(*table.shape, -1)
-                share = (gathered - floor[own].unsqueeze(1)).exp_().mul_(share)
-            flow.index_add_(0, table.flatten(), share.expand(*table.shape, -1).flatten(0, 1))
-            stop = own.start
-        return flow[2 : 2 + ctx.inputs].T, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        values, *shares = ctx.saved_tensors
+        return _downward(gradient, values, shares, ctx.plan, ctx.tables), None, None
+
+
+def _upward(
+    log_values: Tensor, plan: Plan, tables: list[Tensor], reduce: _Reduce
+) -> tuple[Tensor, list[Tensor]]:
+    """Values of the roots, ``(batch, roots)``, and the shares of the children of all sums."""
+    batch, inputs = log_values.shape
+    values = log_values.new_empty(plan.values, batch)
+    values[ZERO], values[ONE] = -torch.inf, 0.0
+    values[2 : 2 + inputs] = log_values.T
+    shares = []
+    for step in plan.steps:
+        if step.shape is None:
+            values[step.rows] = _sum_rows(values, tables[step.up])
+        else:
+            children = values.index_select(0, *tables[step.up]).view(*step.shape, batch)
+            values[step.rows], share = reduce(children)
+            shares.append(share)
+    return values.index_select(0, *tables[plan.roots]).T, shares
+
+
+def _downward(
+    weights: Tensor, values: Tensor, shares: list[Tensor], plan: Plan, tables: list[Tensor]
+) -> Tensor:
+    """Flow to the inputs, ``(batch, inputs)``, where ``weights``, ``(batch, roots)``, flow to the roots."""
+    batch, roots = weights.shape
+    flows = weights.new_empty(plan.flows, batch)
+    flows[:roots] = weights.masked_fill(values == -torch.inf, 0).T
+    from_above = reversed(shares)
+    for step in reversed(plan.steps):
+        if step.down is None:
+            continue
+        flow = _sum_rows(flows, tables[step.down])
+        if step.shape is None:
+            flows[step.flows] = flow
+        else:
+            part = flows[step.flows].view(*step.shape, batch)
+            torch.mul(next(from_above), flow.unsqueeze(1), out=part)
+    return _sum_rows(flows, tables[plan.inputs]).T
+
+
+def _sum_rows(table: Tensor, ragged: list[Tensor]) -> Tensor:
+    """Sums of rows; several times faster than to gather them first, and nothing is padded."""
+    rows, starts = ragged
+    return torch.embedding_bag(table, rows, starts)[0]
+
+
+def _log_sum(children: Tensor) -> tuple[Tensor, Tensor]:
+    # -inf less -inf would be nan: a finite floor
+    top = children.amax(1, keepdim=True).clamp_min_(torch.finfo(children.dtype).min)
+    shares = children.sub_(top).exp_()
+    total = shares.sum(1, keepdim=True)
+    values = total.log().add_(top)[:, 0]
+    return values, shares.div_(total.clamp_min_(1))  # less than 1 is 0: all children are impossible
+
+
+def _maximum(children: Tensor) -> tuple[Tensor, Tensor]:
+    values, index = children.max(1, keepdim=True)
+    return values[:, 0], _one_hot(index, children)
+
+
+def _one_hot(index: Tensor, like: Tensor) -> Tensor:
+    return torch.zeros_like(like).scatter_(1, index, 1.0)

@@ -12,12 +12,12 @@ by a query's pattern, and gives a wrong probability where one image is substitut
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
-from problog.logic import Constant
+from problog.logic import Constant, Term
 from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError
@@ -100,43 +100,81 @@ def deepproblog_model(program_path: str | Path, network: Network, images: Tensor
 
 
 class DeepProbLogConstraint(nn.Module):
-    """log P(constraint) by DeepProbLog itself, row by row: the slow, independent engine.
+    """log P(query) by DeepProbLog itself, row by row: the slow, independent engine.
 
-    Takes and gives what :class:`~nesy_gedi.logic.circuit.ConstraintCircuit` does. Probabilities are not
-    in log space: below about 1e-38 they are zero.
+    Gives what :class:`~nesy_gedi.logic.circuit.ConstraintCircuit` gives for one network. Probabilities are
+    not in log space: below about 1e-38 they are zero.
+
+    Args:
+        program: the checked program.
+        answers: the symbols of each answer of the query, as text.
 
     Raises:
-        UserError: ``classes`` differs from the size of the program's domain.
+        UserError: the program has evidence (which DeepProbLog ignores without a word), learnable
+            probabilities, a neural fact, a network over several images, or several networks.
     """
 
-    def __init__(self, program: Program, classes: int | None = None) -> None:
+    def __init__(self, program: Program, answers: Sequence[Sequence[str]] = ()) -> None:
         super().__init__()
-        if classes is not None:
-            program.check_classes(classes)
+        found = {
+            "evidence, which DeepProbLog ignores": bool(program.evidence),
+            "learnable probabilities, which DeepProbLog would keep to itself": bool(program.parameters),
+            "more than one network": len(program.domains) > 1,
+            "a neural fact": any(neural.output is None for neural in program.neural),
+            "a network over several images": any(len(neural.inputs) > 1 for neural in program.neural),
+        }
+        for reason, there in found.items():
+            if there:
+                raise UserError(f"{program.path} has {reason}: use the engine circuit")
         self.program = program
-        self.slots = len(program.slots)
-        self.domain = tuple(str(symbol) for symbol in program.neural.domain)
-        self.classes = len(self.domain)
-        network = Network(_Lookup(), program.neural.network, batching=True)
+        self._answers = [[Term.from_string(symbol) for symbol in answer] for answer in answers]
+        (name,) = program.domains
+        network = Network(_Lookup(), name, batching=True)
         self._model = Model(program.source.text, [network], load=False)
         self._model.set_engine(ExactEngine(self._model), cache=False)
 
-    def forward(self, log_probs: Tensor, images: Tensor | None = None) -> Tensor:
-        """log P(constraint) in nats, ``(batch,)``, of ``(batch, slots, classes)``; -inf where P is zero.
+    def forward(
+        self,
+        log_probs: Tensor | Mapping[str, Tensor],
+        answers: Tensor | None = None,
+        images: Tensor | None = None,
+    ) -> Tensor:
+        """log P(query) in nats, ``(batch,)``; -inf where P is zero.
 
         Args:
-            log_probs: log-probabilities of the classes.
+            log_probs: log-probabilities of the classes, ``(batch, slots, classes)``.
+            answers: the number of each row's answer, ``(batch,)``; not looked at if the query has no symbols.
             images: which image stands in which slot, ``(batch, slots)``; without it all are different.
+
+        Raises:
+            UserError: there are more distributions than slots, for images that the program itself names.
         """
+        if not isinstance(log_probs, Tensor):
+            (log_probs,) = log_probs.values()
+        if log_probs.shape[1] != len(self.program.slots):
+            raise UserError(
+                f"{self.program.query} in {self.program.path} has {len(self.program.slots)} images, but "
+                f"{log_probs.shape[1]} distributions are given: for images that the program itself names use "
+                "the engine circuit"
+            )
         log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32))
-        first = torch.arange(self.slots).repeat(len(log_probs), 1)
+        slots = log_probs.shape[1]
+        first = torch.arange(slots).repeat(len(log_probs), 1)
         if images is not None:
             first = equality_pattern(images).cpu()
-        rows = first + self.slots * torch.arange(len(log_probs)).unsqueeze(1)
+        rows = first + slots * torch.arange(len(log_probs)).unsqueeze(1)
         self._model.add_tensor_source("images", _ImageSource(log_probs.flatten(0, 1)))
-        results = self._model.solve([Query(self.program.query_term(row)) for row in rows.tolist()])
+        wanted = answers.tolist() if self.program.symbols and answers is not None else [None] * len(rows)
+        queries = [self._query(row, answer) for row, answer in zip(rows.tolist(), wanted, strict=True)]
+        results = self._model.solve([Query(query) for query in queries])
         # a query that nothing can satisfy gives a plain 0.0, one that always holds a plain 1.0
         values = [next(iter(result.result.values()), 0.0) for result in results]
         probability = torch.stack([torch.as_tensor(value).to(log_probs) for value in values])
         possible = probability > 0
         return torch.where(possible, probability, 1.0).log().masked_fill(~possible, -torch.inf)
+
+    def _query(self, images: Sequence[int], answer: int | None) -> Term:
+        query = self.program.query_with([Term("tensor", Term("images", Constant(i))) for i in images])
+        if answer is None:
+            return query
+        return query.apply_term(dict(zip(self.program.symbols, self._answers[answer], strict=True)))

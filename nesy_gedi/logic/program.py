@@ -1,204 +1,207 @@
-"""Read a DeepProbLog program and check that this package can evaluate all of it.
+"""A checked DeepProbLog program: its networks, its learnable probabilities, its evidence and its query.
 
 What is not supported is refused with the place in the file where it stands, never ignored:
 a constraint that silently lost its `evidence` would train a network on something else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from problog.errors import ParseError
-from problog.logic import AnnotatedDisjunction, Clause, Constant, Or, Term, Var, is_list, term2list
-from problog.program import PrologString
+from problog.logic import AnnotatedDisjunction, Clause, Constant, Or, Term, Var, list2term
+from problog.program import SimpleProgram
 
-from nesy_gedi.errors import UserError
-from nesy_gedi.logic.calls import Key, Rule, called_predicates, image_arguments
-from nesy_gedi.logic.source import ProgramError, Source, read_source
+from nesy_gedi.errors import UserError, unknown
+from nesy_gedi.logic.calls import Rule
+from nesy_gedi.logic.source import ProgramError, Source
 
-__all__ = ["NeuralPredicate", "Program", "ProgramError", "read_program"]
+__all__ = ["NeuralPredicate", "Parameter", "Program", "ProgramError"]
 
-_EXAMPLE = "nn(net, [X], Y, [0, 1, 2]) :: digit(X, Y)."
-_HARMLESS_DIRECTIVES = {"use_module(library(lists))"}
+OBSERVED = "observed"  # networks of this name, or this name and more after an underscore, are fed labels
 
 
 @dataclass(frozen=True)
 class NeuralPredicate:
-    """One annotated disjunction ``nn(network, [X], Y, domain) :: functor(X, Y)``."""
+    """``nn(network, inputs, output, domain) :: head``, or a neural fact ``nn(network, inputs) :: head``.
+
+    Attributes:
+        inputs: what is handed to the network: variables of the head, or constants.
+        output: the variable that stands for the class; None for a neural fact.
+        domain: class k of the network reads as ``domain[k]``; ``(false, true)`` for a neural fact.
+        head: the annotated atom.
+        body: the conditions after it, if any.
+    """
 
     network: str
-    functor: str
-    arity: int
-    image_argument: int  # which argument of the predicate is X
-    domain: tuple[Term, ...]  # class k of the network reads as domain[k]
+    inputs: tuple[Term, ...]
+    output: Var | None
+    domain: tuple[Term, ...]
+    head: Term
+    body: Term | None
+
+    @property
+    def observed(self) -> bool:
+        """Whether labels are fed to it, not the outputs of a network that learns."""
+        return is_observed(self.network)
+
+    def expanded(self, number: int) -> Term:
+        """An ordinary annotated disjunction, with placeholders ``nn(number, class, inputs)``."""
+        image = list2term(list(self.inputs))
+        plain = self.head.with_probability(None)
+        heads = []
+        for k, symbol in enumerate(self.domain):
+            if self.output is None and k == 0:
+                continue
+            head = plain if self.output is None else plain.apply_term({self.output: symbol})
+            heads.append(head.with_probability(Term("nn", Constant(number), Constant(k), image)))
+        return _clause(heads, self.body)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An annotated disjunction with learnable probabilities ``t(p) :: head``, or a single such fact.
+
+    Attributes:
+        heads: the atoms, without their probabilities.
+        body: the conditions after them, if any.
+        fixed: the constant probability of each head, None where it is learnable.
+        initial: first value of each learnable probability, None for ``t(_)``.
+    """
+
+    heads: tuple[Term, ...]
+    body: Term | None
+    fixed: tuple[float | None, ...]
+    initial: tuple[float | None, ...]
+
+    def expanded(self, number: int) -> Term:
+        """The same disjunction; its probabilities are placeholders ``t(number, head)``."""
+        heads = [
+            h.with_probability(Term("t", Constant(number), Constant(k))) for k, h in enumerate(self.heads)
+        ]
+        return _clause(heads, self.body)
+
+    def start(self) -> tuple[float, ...]:
+        """First probability of every head, and of none of them unless the program's own sum to one."""
+        given = sum(p for p in (*self.fixed, *self.initial) if p is not None)
+        open_heads = sum(f is None and i is None for f, i in zip(self.fixed, self.initial, strict=True))
+        share = max(0.0, 1.0 - given) / (open_heads + 1)
+        values = [
+            f if f is not None else i if i is not None else share
+            for f, i in zip(self.fixed, self.initial, strict=True)
+        ]
+        rest = 1.0 - sum(values)
+        return (*values, max(rest, 0.0)) if rest > 1e-9 or len(values) == 1 else tuple(values)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A checked program: its one network, and the query whose arguments are the image slots."""
+    """A checked program.
+
+    Attributes:
+        statements: the clauses and directives that are taken as they are.
+        neural: the neural predicates.
+        parameters: the disjunctions with learnable probabilities.
+        evidence: ground atoms, and whether they are true.
+        query: the query, with its variables.
+        slots: the query's variables that stand for images, in their order.
+        symbols: the query's other variables.
+        rules: heads and bodies of all clauses, for messages.
+        support: true readings that examples are drawn from: the facts ``support(…)``, if there are some.
+        trusted: whether grounding may read files and run code.
+    """
 
     source: Source
-    neural: NeuralPredicate
-    query: str  # functor of the query predicate
-    arity: int
-    slots: tuple[int, ...]  # query arguments that are images: all of them, so far
+    statements: tuple[Term, ...]
+    neural: tuple[NeuralPredicate, ...]
+    parameters: tuple[Parameter, ...]
+    evidence: tuple[tuple[Term, bool], ...]
+    query: Term
+    slots: tuple[Var, ...]
+    symbols: tuple[Var, ...]
+    rules: tuple[Rule, ...] = ()
+    support: tuple[Term, ...] = ()
+    trusted: bool = False
+    line_info: object = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
         """The file that the program was read from."""
         return self.source.path
 
-    def statements(self) -> PrologString:
-        """The parsed program, afresh."""
-        return PrologString(self.source.text)
+    @property
+    def domains(self) -> dict[str, tuple[str, ...]]:
+        """For each network the symbols that its classes read as."""
+        return {n.network: tuple(str(symbol) for symbol in n.domain) for n in self.neural}
 
-    def query_term(self, images: Sequence[int]) -> Term:
-        """Ground query ``query(tensor(images(i)), …)``, one index per slot; equal index, same image."""
-        return Term(self.query, *(Term("tensor", Term("images", Constant(int(i)))) for i in images))
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Names of the networks that see images, without the observed ones."""
+        return tuple(dict.fromkeys(n.network for n in self.neural if not n.observed))
 
-    def check_classes(self, classes: int) -> None:
-        """Check a network's output size against the domain.
+    def expanded(self) -> SimpleProgram:
+        """What is grounded: networks and learnable probabilities as annotated disjunctions."""
+        program = SimpleProgram()
+        program.line_info = self.line_info  # so that errors while grounding name their line
+        for statement in self.statements:
+            program.add_statement(statement)
+        for number, neural in enumerate(self.neural):
+            program.add_statement(neural.expanded(number))
+        for number, parameter in enumerate(self.parameters):
+            program.add_statement(parameter.expanded(number))
+        return program
+
+    def query_with(self, images: Sequence[Term]) -> Term:
+        """The query with a term in every slot; equal terms are one image."""
+        filled = dict(zip((str(v) for v in self.slots), images, strict=True))
+        return self.query.apply_term({v: filled.get(str(v), v) for v in (*self.slots, *self.symbols)})
+
+    def check_network(self, network: str, classes: int) -> None:
+        """Check a network's name and output size against the program.
 
         Raises:
-            UserError: they differ.
+            UserError: the program names no such network.
+            ProgramError: the domain has another size; names the place.
         """
-        domain = self.neural.domain
-        if classes != len(domain):
-            raise UserError(
-                f"the network has {classes} outputs, but {self.path} lists {len(domain)} classes for "
-                f"{self.neural.network}: build the network with {len(domain)} classes or edit the list"
-            )
+        if network not in self.domains:
+            raise unknown("network", network, self.domains)
+        for neural in self.neural:
+            if neural.network == network and classes != len(neural.domain):
+                raise self.source.error(
+                    neural.head.probability,
+                    f"the network has {classes} outputs, but {len(neural.domain)} classes are listed for "
+                    f"{network}: build the network with {len(neural.domain)} classes or edit the list",
+                )
+
+    def check_classes(self, classes: int) -> None:
+        """Check the output size of the one network that learns.
+
+        Raises:
+            UserError: several networks learn, or none.
+            ProgramError: the domain has another size.
+        """
+        self.check_network(self.single_network(), classes)
+
+    def single_network(self) -> str:
+        """The one network that sees images.
+
+        Raises:
+            UserError: there are several, or none.
+        """
+        if len(self.learned) == 1:
+            return self.learned[0]
+        names = ", ".join(self.learned) or "none"
+        raise UserError(
+            f"{self.path} names {len(self.learned)} networks that see images ({names}): training wants "
+            "exactly one; use ConstraintCircuit in a loop of your own for more"
+        )
 
 
-def read_program(path: str | Path) -> Program:
-    """Read and check the DeepProbLog program in a file.
-
-    The query predicate is the one that the program's ``query/1`` names, else the one that no other
-    predicate calls.
-
-    Raises:
-        UserError: there is no such file, or it is not a text file.
-        ProgramError: a syntax error, or something that is not supported.
-    """
-    return _Reader(read_source(Path(path))).program()
+def is_observed(network: str) -> bool:
+    """Whether a network of this name is fed labels instead of images."""
+    return network == OBSERVED or network.startswith(OBSERVED + "_")
 
 
-class _Reader:
-    """Takes one source text apart; holds what it has met so far."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.neural: list[tuple[NeuralPredicate, Term]] = []
-        self.queries: list[Term] = []
-        self.rules: list[Rule] = []
-
-    def program(self) -> Program:
-        try:
-            statements = list(PrologString(self.source.text))
-        except ParseError as error:
-            raise self.source.problog_error(error) from None
-        for statement in statements:
-            self._take(statement)
-        if not self.neural:
-            raise self.source.error(None, f"no network is mentioned: write one, for example {_EXAMPLE}")
-        if len(self.neural) > 1:
-            names = ", ".join(f"{n.network} :: {n.functor}/{n.arity}" for n, _ in self.neural)
-            raise self._unsupported(self.neural[1][1], f"more than one neural predicate ({names})")
-        neural = self.neural[0][0]
-        (functor, arity), place = self._query((neural.functor, neural.arity))
-        return Program(self.source, neural, functor, arity, self._slots(neural, (functor, arity), place))
-
-    def _unsupported(self, place: Term, what: str) -> ProgramError:
-        supported = "supported so far are rules and one `nn(network, [X], Y, [classes]) :: predicate(X, Y).`"
-        return self.source.error(place, f"{what}: not supported yet; {supported}")
-
-    def _take(self, statement: Term) -> None:
-        if isinstance(statement, AnnotatedDisjunction | Or):
-            raise self._unsupported(statement, "annotated disjunction with fixed probabilities")
-        rule = isinstance(statement, Clause)
-        head, body = (statement.head, statement.body) if rule else (statement, None)
-        if head.functor == "_directive":
-            if str(body) not in _HARMLESS_DIRECTIVES:
-                raise self._unsupported(body, f"directive `:- {body}`")
-        elif head.probability is not None:
-            self._take_probability(head, body)
-        elif head.functor == "evidence" and head.arity in (1, 2):
-            raise self._unsupported(head, f"{head}")
-        elif head.signature == "query/1":
-            if body is not None:
-                raise self._unsupported(head, "query/1 with conditions")
-            self.queries.append(head)
-        else:
-            self.rules.append((head, body))
-
-    def _take_probability(self, head: Term, body: Term | None) -> None:
-        label, plain = head.probability, head.with_probability(None)
-        if label.functor != "nn":
-            raise self._unsupported(head, f"probability `{label} :: {plain}`")
-        if label.arity != 4:
-            raise self._unsupported(label, f"nn with {label.arity} arguments instead of 4")
-        if body is not None:
-            raise self._unsupported(label, "nn(…) with conditions after it")
-        network, inputs, output, domain = label.args
-        if not (is_list(inputs) and is_list(domain)):
-            raise self.source.error(label, f"the inputs and the classes of nn must be lists: {_EXAMPLE}")
-        images = term2list(inputs, False)
-        if len(images) != 1 or not all(isinstance(v, Var) for v in (*images, output)):
-            raise self._unsupported(label, f"nn whose input is {inputs} and output {output}")
-        arguments = [str(a) for a in head.args]
-        if sorted(arguments) != sorted([str(images[0]), str(output)]):
-            raise self._unsupported(head, f"nn for {plain}")
-        classes = tuple(term2list(domain, False))
-        self._check_domain(label, classes)
-        position = arguments.index(str(images[0]))
-        self.neural.append((NeuralPredicate(str(network), head.functor, 2, position, classes), label))
-
-    def _check_domain(self, place: Term, classes: tuple[Term, ...]) -> None:
-        names = [str(symbol) for symbol in classes]
-        for name in names:
-            if names.count(name) > 1:
-                raise self.source.error(place, f"class {name} is listed twice: the classes must differ")
-        if not classes or any(isinstance(c, Var) or not c.is_ground() for c in classes):
-            raise self.source.error(place, f"the classes must be constants, without variables: {_EXAMPLE}")
-
-    def _query(self, neural: Key) -> tuple[Key, Term]:
-        """The query predicate, and where to point if it does not fit."""
-        defined: dict[Key, Term] = {}
-        for head, _ in self.rules:
-            if (head.functor, head.arity) != neural:
-                defined.setdefault((head.functor, head.arity), head)
-        if self.queries:
-            return self._named_query(defined)
-        called = called_predicates(self.rules)
-        candidates = [key for key in defined if key not in called]
-        if len(candidates) == 1:
-            return candidates[0], defined[candidates[0]]
-        place = defined[candidates[1]] if candidates else None
-        what = "more than one predicate may be" if candidates else "no predicate can be told to be"
-        names = ", ".join(f"{f}/{a}" for f, a in candidates or defined) or "none"
-        raise self.source.error(place, f"{what} the query (candidates: {names}): name it with query(…).")
-
-    def _named_query(self, defined: dict[Key, Term]) -> tuple[Key, Term]:
-        if len(self.queries) > 1:
-            raise self._unsupported(self.queries[1], "more than one query/1")
-        (query,) = self.queries[0].args
-        key = (query.functor, query.arity) if isinstance(query, Term) else None
-        if key not in defined:
-            names = ", ".join(f"{f}/{a}" for f, a in defined) or "none"
-            raise self.source.error(
-                self.queries[0], f"no rule defines the query {query}; defined are: {names}"
-            )
-        variables = {str(a) for a in query.args if isinstance(a, Var)}
-        if len(variables) < query.arity:
-            raise self._unsupported(query, f"query({query}) with arguments other than different variables")
-        return key, query
-
-    def _slots(self, neural: NeuralPredicate, query: Key, place: Term) -> tuple[int, ...]:
-        reached = image_arguments(self.rules, (neural.functor, neural.arity), neural.image_argument)
-        slots = tuple(sorted(reached.get(query, set())))
-        functor, arity = query
-        if len(slots) < arity or not slots:
-            others = ", ".join(str(i + 1) for i in range(arity) if i not in slots)
-            what = f"argument {others} of {functor}/{arity}" if others else f"{functor}/{arity}"
-            raise self._unsupported(place, f"{what} does not hand an image to {neural.network}")
-        return slots
+def _clause(heads: list[Term], body: Term | None) -> Term:
+    if body is None:
+        return heads[0] if len(heads) == 1 else Or.from_list(heads)
+    return Clause(heads[0], body) if len(heads) == 1 else AnnotatedDisjunction(heads, body)

@@ -1,7 +1,7 @@
 """The pictures of a run: terms against their optima, confusion matrix, digits by what they are called."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def _plot_term(axis: Axes, lines: list[dict[str, Any]], term: str, optimum: floa
     axis.set(title=term, xlabel="epoch", ylabel="nats")
 
 
-def confusion_figure(path: Path, table: NDArray[np.int64]) -> None:
-    """Counts ``(label, predicted)`` as a picture."""
+def confusion_figure(path: Path, table: NDArray[np.int64], names: Sequence[str]) -> None:
+    """Counts ``(label, predicted)`` as a picture; ``names`` are those of the classes."""
     size = len(table)
     figure, axis = plt.subplots(figsize=(1.5 + 0.4 * size, 1.2 + 0.4 * size))
     shares = table / table.sum(1, keepdims=True).clip(min=1)
@@ -50,20 +50,22 @@ def confusion_figure(path: Path, table: NDArray[np.int64]) -> None:
     for row, column in np.argwhere(table):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axis.text(column, row, str(table[row, column]), ha="center", va="center", fontsize=7, color=colour)
-    axis.set(xlabel="what the network calls it", ylabel="label", xticks=range(size), yticks=range(size))
+    axis.set(xlabel="what the network calls it", ylabel="label")
+    axis.set_xticks(range(size), names)
+    axis.set_yticks(range(size), names)
     _save(figure, path)
 
 
-def classes_figure(path: Path, images: Tensor, predicted: Tensor, classes: int) -> None:
+def classes_figure(path: Path, images: Tensor, predicted: Tensor, names: Sequence[str]) -> None:
     """Test images in rows by the class that the network gives them.
 
     Args:
         path: where to write.
         images: uint8 ``(n, channels, height, width)``.
         predicted: ``(n,)``.
-        classes: number of rows.
+        names: of the classes, one for each row.
     """
-    height, width = images.shape[2:]
+    (height, width), classes = images.shape[2:], len(names)
     canvas = np.full((classes * height, _GRID * width, images.shape[1]), 255, dtype=np.uint8)
     for k in range(classes):
         for column, image in enumerate(images[predicted == k][:_GRID]):
@@ -72,7 +74,7 @@ def classes_figure(path: Path, images: Tensor, predicted: Tensor, classes: int) 
     figure, axis = plt.subplots(figsize=(_GRID * 0.4 + 0.6, classes * 0.4 + 0.6))
     axis.imshow(canvas.squeeze(), cmap="gray", vmin=0, vmax=255)
     axis.set(ylabel="what the network calls it", xticks=[])
-    axis.set_yticks([(k + 0.5) * height for k in range(classes)], [str(k) for k in range(classes)])
+    axis.set_yticks([(k + 0.5) * height for k in range(classes)], names)
     _save(figure, path)
 
 

@@ -47,6 +47,25 @@ def print_table(
     console.print(table)
 
 
-def _spread(values: Sequence[float]) -> str:
-    median = f"{statistics.median(values):.3f}"
-    return median if len(values) == 1 else f"{median} ± {statistics.stdev(values):.3f}"
+def reading_sentence(names: Sequence[str], reads_as: Sequence[int]) -> str:
+    """What most test images of each class are read as, in a sentence: which map the model has learned.
+
+    Args:
+        names: of the classes.
+        reads_as: for each class the one that most of its images are read as.
+    """
+    wrong = [k for k, read in enumerate(reads_as) if read != k]
+    if not wrong:
+        return "every symbol is read as what it is: the intended reading"
+    if len(set(reads_as)) == 1:
+        return f"every image is read as {names[reads_as[0]]}: a reasoning shortcut, or nothing learned"
+    pairs = ", ".join(f"{names[k]} as {names[reads_as[k]]}" for k in wrong)
+    return f"not the intended reading: {pairs} (`nesy-gedi program audit` lists what the program allows)"
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    median = f"{statistics.median(known):.3f}"
+    return median if len(known) == 1 else f"{median} ± {statistics.stdev(known):.3f}"

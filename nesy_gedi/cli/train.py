@@ -1,0 +1,93 @@
+"""``nesy-gedi train`` and ``nesy-gedi addition``: learn to read images from a program alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_COUNT = click.IntRange(min=1)
+_COMMON = [
+    click.option("--examples", metavar="N", type=int, default=1000, help="Number of examples."),
+    click.option(
+        "--method", "--variant", "variant", metavar="NAME", default="combined", help="combined, nesy or gedi."
+    ),
+    click.option("--seeds", metavar="K", type=_COUNT, default=1, help="Number of trainings."),
+    click.option(
+        "--first-seed", metavar="S", type=click.IntRange(min=0), default=0, help="Seed of the first."
+    ),
+    click.option("--epochs", metavar="E", type=_COUNT, help="Instead of the preset's number."),
+    click.option("--width", metavar="F", type=_COUNT, help="Channels of the network."),
+    click.option("--engine", metavar="NAME", default="circuit", help="circuit, klay or deepproblog."),
+    click.option("--preset", metavar="NAME", default="default", help="default or paper."),
+    click.option(
+        "--data-dir", metavar="DIR", help="Where data sets lie. [default: $NESY_GEDI_DATA, else data]"
+    ),
+    click.option("--precision", metavar="NAME", default="auto", help="auto, fp32 or bf16."),
+    click.option("--device", metavar="NAME", default="auto", help="auto, cpu or cuda."),
+    click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/PROGRAM-METHOD-N]"),
+    click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting."),
+]
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that all trainings have."""
+    for option in reversed(_COMMON):
+        command = option(command)
+    return command
+
+
+def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of all commands that compile a program."""
+    options = [
+        click.option("--query", metavar="ATOM", help="Which query, as in 'addition(X, Y, Z)'."),
+        click.option("--trust-program", is_flag=True, help="Let the program read files and run code."),
+        click.option(
+            "--compile-timeout",
+            metavar="SECONDS",
+            type=float,
+            default=60.0,
+            help="For grounding and compiling.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--program", metavar="FILE.pl", help="What is known of the images; a shipped one by its name.")
+@click.option("--dataset", metavar="NAME", default="mnist", help="mnist.")
+@click.option(
+    "--distribution", metavar="NAME", default="readings", help="readings, answers or ANSWER=WEIGHT,…."
+)
+@click.option("--examples-csv", metavar="FILE.csv", help="Your own examples: a row each, a column a slot.")
+@click.option("--images", metavar="DIR", help="Where the images of --examples-csv lie.")
+@program_options
+@training_options
+def train(**options: Any) -> None:
+    """Learn to read images from what a program says of them; or find clusters, with --method gedi.
+
+    \b
+    nesy-gedi train --program sudoku.pl --examples 200
+    nesy-gedi train --program my.pl --examples-csv examples.csv --images photos
+    nesy-gedi train --method gedi
+    """
+    _run(**options)
+
+
+@click.command(context_settings={"show_default": True})
+@training_options
+def addition(**options: Any) -> None:
+    """Learn to read digits from triples of images of which the third shows the sum of the first two."""
+    from nesy_gedi.resources import resource
+
+    _run(program=str(resource("programs", "addition.pl")), **options)
+
+
+def _run(**options: Any) -> None:
+    # seconds to import: here, where Ctrl-C is one line, and not for --help
+    from rich.console import Console
+
+    from nesy_gedi.experiment import Experiment, Request
+
+    Experiment(Request(**options), Console()).run()

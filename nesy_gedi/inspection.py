@@ -1,0 +1,165 @@
+"""What can be said of a program before anything is trained: mistakes, doubts, size, reasoning shortcuts."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from problog.logic import Term
+
+from nesy_gedi.logic.calls import called_predicates, goals
+from nesy_gedi.logic.circuit import ConstraintCircuit
+from nesy_gedi.logic.examples import ExampleSource
+from nesy_gedi.logic.limits import Limits
+from nesy_gedi.logic.program import Program
+from nesy_gedi.logic.reader import Reader, read_program
+from nesy_gedi.logic.slots import variables
+from nesy_gedi.logic.source import ProgramError, read_source
+
+_SHOWN = 12  # symbols in a list before it is cut
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check has found.
+
+    Attributes:
+        path: the program.
+        errors: mistakes, in the order of the text.
+        warnings: doubts.
+        summary: one line on a program without mistakes.
+    """
+
+    path: Path
+    errors: list[ProgramError]
+    warnings: list[ProgramError]
+    summary: str
+
+    def messages(self) -> Iterator[str]:
+        """A line for each finding, as compilers write them, and the summary."""
+        for kind, found in (("error", self.errors), ("warning", self.warnings)):
+            for item in found:
+                yield f"{self.path}:{item.line}:{item.column}: {kind}: {item.message}"
+        if not self.errors:
+            yield self.summary
+
+
+def compiled(path: str, query: str | None, trusted: bool, timeout: float) -> ConstraintCircuit:
+    """Read and compile a program.
+
+    Args:
+        path: the ``.pl`` file.
+        query: which query is meant; None for the program's own.
+        trusted: whether it may read files and run code.
+        timeout: for grounding and compiling, seconds.
+    """
+    return ConstraintCircuit(read_program(path, query, trusted), limits=Limits(timeout))
+
+
+def check_program(path: str, query: str | None, trusted: bool, timeout: float) -> Findings:
+    """Look for mistakes and doubts; arguments as for :func:`compiled`."""
+    source = read_source(Path(path))
+    reader = Reader(source, trusted)
+    if reader.errors:
+        return Findings(source.path, reader.errors, [], "")
+    try:
+        program = reader.program(query)
+        circuit = ConstraintCircuit(program, limits=Limits(timeout))
+    except ProgramError as error:
+        return Findings(source.path, [error], [], "")
+    warnings = [*_single_variables(program), *_unreachable(program), *_unread(circuit)]
+    warnings.sort(key=lambda warning: (warning.line, warning.column))
+    slots = ", ".join(circuit.slots)
+    return Findings(
+        source.path, [], warnings, f"{source.path}: the query {program.query} is fine, images {slots}"
+    )
+
+
+def _single_variables(program: Program) -> Iterator[ProgramError]:
+    for head, body in program.rules:
+        if head.functor == "_directive":
+            continue
+        names = Counter(str(v) for v in variables(head))
+        names.update(str(v) for goal in goals(body) for v in variables(goal))
+        label = head.probability
+        if isinstance(label, Term):
+            names.update(str(v) for v in variables(label))
+        for name, count in names.items():
+            if count == 1 and not name.startswith("_"):
+                yield program.source.error(
+                    head, f"the variable {name} stands here only once: a slip? write _{name} if it is meant"
+                )
+
+
+def _unreachable(program: Program) -> Iterator[ProgramError]:
+    calls: dict[tuple[str, int], set[tuple[str, int]]] = {}
+    for head, body in program.rules:
+        calls.setdefault((head.functor, head.arity), set()).update((g.functor, g.arity) for g in goals(body))
+    reached = {(program.query.functor, program.query.arity)}
+    reached |= {(atom.functor, atom.arity) for atom, _ in program.evidence}
+    size = 0
+    while size != (size := len(reached)):
+        reached |= {key for caller in list(reached) for key in calls.get(caller, ())}
+    meta = called_predicates(program.rules)  # also what call/N and maplist/N name
+    told = set()
+    for head, _ in program.rules:
+        key = (head.functor, head.arity)
+        if key in reached or key in meta or key in told or head.functor in ("_directive", "support"):
+            continue
+        told.add(key)
+        yield program.source.error(
+            head, f"{head.functor}/{head.arity} has no part in the query {program.query}"
+        )
+
+
+def _unread(circuit: ConstraintCircuit) -> Iterator[ProgramError]:
+    """Networks that are never asked, and classes that no satisfying reading has."""
+    program = circuit.program
+    places = {neural.network: neural.head.probability for neural in program.neural}
+    for name, place in places.items():
+        if name not in circuit.networks:
+            yield program.source.error(place, f"the query never asks {name}")
+    if len(program.learned) == 1 and program.learned[0] in circuit.networks:
+        source = ExampleSource(circuit)
+        unused = [
+            s for s, uses in zip(source.inputs.domain, source.expected_uses(), strict=True) if uses < 1e-12
+        ]
+        if unused:
+            yield program.source.error(
+                places[source.network],
+                f"no reading that satisfies the query has {', '.join(unused)}: such images cannot be learned",
+            )
+
+
+def describe(circuit: ConstraintCircuit) -> str:
+    """Networks, slots, symbols, satisfying worlds and size, as lines of text."""
+    program, compiled = circuit.program, circuit.compiled
+    lines = [str(program.path), f"  query      {program.query}"]
+    for name, network in circuit.networks.items():
+        reads = ", ".join("+".join(circuit.slots[slot] for slot in slots) for slots in network.slots)
+        lines.append(
+            f"  network    {name} reads {reads} as {network.classes} classes: {listed(network.domain)}"
+        )
+    if program.symbols:
+        names = ", ".join(str(v) for v in program.symbols)
+        lines.append(f"  symbols    {names}: {len(circuit.answers)} answers: {listed(circuit.answers)}")
+    for head, value in circuit.probabilities.described().items():
+        lines.append(f"  learnable  {value:g} :: {head} at first")
+    for atom, value in program.evidence:
+        lines.append(f"  evidence   {atom} is {'true' if value else 'false'}")
+    counts = compiled.circuit.counts()[: len(compiled.answers)]
+    worlds = math.prod(compiled.circuit.sizes)
+    what = "satisfy the query" if not program.symbols else "with one of the answers each"
+    lines.append(f"  worlds     {sum(counts):,} of {worlds:,} {what}")
+    how = "evaluated as grounded" if compiled.method == "ground" else "compiled to an SDD"
+    lines.append(f"  circuit    {circuit.nodes:,} sums and products, {compiled.circuit.edges:,} edges, {how}")
+    seconds = f"{compiled.grounding_seconds:.2f} s grounding, {compiled.compile_seconds:.2f} s compiling"
+    return "\n".join([*lines, f"  time       {seconds}"])
+
+
+def listed(symbols: tuple[str, ...]) -> str:
+    """Symbols with commas between them, the middle left out where there are many."""
+    if len(symbols) <= _SHOWN:
+        return ", ".join(symbols)
+    return ", ".join([*symbols[: _SHOWN - 2], "…", symbols[-1]])

@@ -1,0 +1,420 @@
+"""Read a DeepProbLog program from its file, check all of it, and settle which query is meant."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from problog.errors import ParseError
+from problog.logic import (
+    AnnotatedDisjunction,
+    Clause,
+    InstantiationError,
+    Not,
+    Or,
+    Term,
+    Var,
+    term2list,
+)
+from problog.program import PrologString
+
+from nesy_gedi.logic.calls import Key, Rule, calls, key_of
+from nesy_gedi.logic.explain import explain
+from nesy_gedi.logic.mistakes import check_calls
+from nesy_gedi.logic.program import NeuralPredicate, Parameter, Program
+from nesy_gedi.logic.slots import image_arguments, image_variables, variables
+from nesy_gedi.logic.source import ProgramError, Source, read_source
+
+_EXAMPLE = "nn(net, [X], Y, [0, 1, 2]) :: digit(X, Y)."
+_FALSE_TRUE = (Term("false"), Term("true"))
+
+
+def read_program(path: str | Path, query: str | None = None, trusted: bool = False) -> Program:
+    """Read and check the DeepProbLog program in a file.
+
+    Args:
+        path: the ``.pl`` file.
+        query: the query as text, for example ``"addition(X, Y, Z)"``. By default the one that the
+            program's ``query/1`` names, else the predicate that no other predicate calls.
+        trusted: let the program read files and run code while it is grounded.
+
+    Raises:
+        UserError: there is no such file, or it is not a text file.
+        ProgramError: the first mistake in the program.
+    """
+    return parse_program(read_source(Path(path)), query, trusted)
+
+
+def parse_program(source: Source, query: str | None = None, trusted: bool = False) -> Program:
+    """Read and check a program whose text is at hand; see :func:`read_program`."""
+    reader = Reader(source, trusted)
+    if reader.errors:
+        raise reader.errors[0]
+    return reader.program(query)
+
+
+class Reader:
+    """Takes one source text apart.
+
+    Attributes:
+        errors: every mistake found, in the order of the text.
+    """
+
+    def __init__(self, source: Source, trusted: bool = False) -> None:
+        self.source, self.trusted = source, trusted
+        self.statements: list[Term] = []
+        self.neural: list[NeuralPredicate] = []
+        self.parameters: list[Parameter] = []
+        self.evidence: list[tuple[Term, bool]] = []
+        self.queries: list[Term] = []
+        self.rules: list[Rule] = []
+        self.errors: list[ProgramError] = []
+        self.line_info: object = None
+        try:
+            parsed = PrologString(source.text)
+            statements = list(parsed)
+            self.line_info = parsed.line_info
+        except ParseError as error:
+            self.errors.append(explain(source, error, []))
+            return
+        for statement in statements:
+            try:
+                self._take(statement)
+            except ProgramError as error:
+                self.errors.append(error)
+        evidence = [(Term("evidence"), atom) for atom, _ in self.evidence]
+        self.errors += check_calls(source, [*self.rules, *evidence], set(), self._libraries(), trusted)
+        if not self.neural and not self.errors:
+            self.errors.append(
+                source.error(None, f"no network is mentioned: write one, for example {_EXAMPLE}")
+            )
+        self.errors += self._sizes()
+        self.errors.sort(key=lambda error: (error.line, error.column))
+
+    def _libraries(self) -> list[str]:
+        """Names in ``:- use_module(library(name))``."""
+        found = []
+        for head, body in self.rules:
+            if head.functor == "_directive" and isinstance(body, Term) and body.functor == "use_module":
+                library = body.args[0]
+                if isinstance(library, Term) and library.signature == "library/1":
+                    found.append(str(library.args[0]).strip("'"))
+        return found
+
+    def _sizes(self) -> list[ProgramError]:
+        """One network has one number of outputs."""
+        first: dict[str, NeuralPredicate] = {}
+        errors = []
+        for neural in self.neural:
+            other = first.setdefault(neural.network, neural)
+            if len(other.domain) != len(neural.domain):
+                errors.append(
+                    self.source.error(
+                        neural.head.probability,
+                        f"{neural.network} has {len(other.domain)} classes above and {len(neural.domain)} "
+                        "here: one network has one number of outputs; give the second another name",
+                    )
+                )
+        return errors
+
+    def _take(self, statement: Term) -> None:
+        heads, body = _parts(statement)
+        labels = [head.probability for head in heads]
+        if heads[0].functor in ("query", "evidence", "support") and any(
+            label is not None for label in labels
+        ):
+            raise self.source.error(heads[0], f"{heads[0].functor}(…) has no probability: leave it out")
+        if heads[0].functor == "_directive":
+            self.statements.append(statement)
+        elif any(_is(label, "nn") for label in labels):
+            self._take_neural(heads, body)
+        elif any(_is(label, "t") for label in labels):
+            self._take_parameter(heads, body)
+        elif heads[0].functor == "query" and heads[0].arity == 1:
+            return self._take_query(heads[0], body)
+        elif heads[0].functor == "evidence" and heads[0].arity in (1, 2):
+            return self._take_evidence(heads[0], body)
+        else:
+            self._check_probabilities(heads)
+            if heads[0].functor == "support" and body is not None:
+                raise self.source.error(
+                    heads[0],
+                    "support(…) lists readings, from which examples are drawn, as facts without conditions: "
+                    "write them so, or give your predicate another name",
+                )
+            self.statements.append(statement)
+        self.rules += [(head, body) for head in heads]
+        return None
+
+    def _check_probabilities(self, heads: Sequence[Term]) -> None:
+        values = []
+        for head in heads:
+            if head.probability is None:
+                if len(heads) > 1:
+                    raise self.source.error(head, f"{head} has no probability beside others: give it one")
+                continue
+            try:
+                value = float(head.probability.compute_value())
+            except (InstantiationError, ValueError, TypeError, AttributeError):
+                continue  # `P :: a(P)`, settled while grounding
+            except Exception as error:
+                raise self.source.error(head, f"the probability {head.probability} is no number") from error
+            if not 0 <= value <= 1:
+                raise self.source.error(
+                    head,
+                    f"the probability of {head.with_probability(None)} is {value:g}: give one from 0 to 1",
+                )
+            values.append(value)
+        if sum(values) > 1 + 1e-9:
+            raise self.source.error(
+                heads[0], f"the probabilities of the alternatives sum to {sum(values):g}: make it 1 or less"
+            )
+
+    def _take_query(self, head: Term, body: Term | None) -> None:
+        if body is not None:
+            raise self.source.error(
+                head,
+                "query/1 with conditions is not supported: write them into the predicate that is asked",
+            )
+        if not isinstance(head.args[0], Term) or isinstance(head.args[0], Var):
+            raise self.source.error(
+                head, f"{head} asks nothing: name a predicate, as in query(addition(X, Y, Z))."
+            )
+        self.queries.append(head)
+
+    def _take_evidence(self, head: Term, body: Term | None) -> None:
+        if body is not None:
+            raise self.source.error(
+                head, "evidence with conditions is not supported: state the atoms themselves"
+            )
+        atom, value = head.args[0], True
+        if head.arity == 2:
+            if str(head.args[1]) not in ("true", "false"):
+                raise self.source.error(head, f"evidence is `true` or `false`, not {head.args[1]}")
+            value = str(head.args[1]) == "true"
+        while isinstance(atom, Not) or _is(atom, "\\+"):
+            atom, value = (atom.child if isinstance(atom, Not) else atom.args[0]), not value
+        for variable in variables(atom):
+            raise self.source.error(
+                head, f"the evidence {atom} has the variable {variable}: state ground atoms, one by one"
+            )
+        self.evidence.append((atom, value))
+
+    def _take_parameter(self, heads: Sequence[Term], body: Term | None) -> None:
+        fixed: list[float | None] = []
+        initial: list[float | None] = []
+        for head in heads:
+            label = head.probability
+            if _is(label, "t") and label.arity != 1:
+                raise self.source.error(
+                    head,
+                    f"t with {label.arity} arguments is not supported: write t(p) :: with a first value p",
+                )
+            if label is None:
+                raise self.source.error(head, f"{head} has no probability beside others: give it one")
+            given = label.args[0] if _is(label, "t") else label
+            value = None if isinstance(given, Var) else self._number(head, given)
+            fixed.append(None if _is(label, "t") else value)
+            initial.append(value if _is(label, "t") else None)
+        if sum(value for value in (*fixed, *initial) if value is not None) > 1 + 1e-9:
+            raise self.source.error(heads[0], "the probabilities sum to more than 1: lower the first values")
+        plain = tuple(head.with_probability(None) for head in heads)
+        self.parameters.append(Parameter(plain, body, tuple(fixed), tuple(initial)))
+
+    def _number(self, head: Term, given: Term) -> float:
+        try:
+            value = float(given.compute_value())
+        except Exception:
+            raise self.source.error(
+                head, f"the probability {given} is no number: write t(0.5) :: or t(_) ::"
+            ) from None
+        if not 0 <= value <= 1:
+            raise self.source.error(head, f"the probability {value:g} is not in 0 to 1")
+        return value
+
+    def _take_neural(self, heads: Sequence[Term], body: Term | None) -> None:
+        label = heads[0].probability
+        if len(heads) > 1:
+            raise self.source.error(heads[1], f"nn(…) takes all its classes as one list: {_EXAMPLE}")
+        if label.arity not in (2, 4):
+            raise self.source.error(
+                label,
+                f"nn with {label.arity} arguments: not supported; write {_EXAMPLE} or nn(net, [X]) :: p(X).",
+            )
+        output, domain = None, _FALSE_TRUE
+        try:
+            images = tuple(term2list(label.args[1], False))
+            if label.arity == 4:
+                output, domain = label.args[2], tuple(term2list(label.args[3], False))
+        except ValueError:
+            images = ()
+        if not images or not domain:
+            raise self.source.error(
+                label, f"the inputs and the classes of nn must be lists that are not empty: {_EXAMPLE}"
+            )
+        if label.arity == 4:
+            if not isinstance(output, Var):
+                raise self.source.error(
+                    label, f"the output of nn must be a variable, not {output}: {_EXAMPLE}"
+                )
+            self._check_domain(label, domain)
+        bound = {
+            str(v) for v in (*variables(heads[0].with_probability(None)), *(variables(body) if body else ()))
+        }
+        for variable in [v for image in images for v in variables(image)] + ([output] if output else []):
+            if str(variable) not in bound:
+                raise self.source.error(
+                    label,
+                    f"the variable {variable} of nn is not in {heads[0].with_probability(None)}: {_EXAMPLE}",
+                )
+        self.neural.append(NeuralPredicate(str(label.args[0]), images, output, domain, heads[0], body))
+
+    def _check_domain(self, place: Term, classes: tuple[Term, ...]) -> None:
+        names = [str(symbol) for symbol in classes]
+        for name in names:
+            if names.count(name) > 1:
+                raise self.source.error(place, f"class {name} is listed twice: the classes must differ")
+        if any(isinstance(c, Var) or not c.is_ground() for c in classes):
+            raise self.source.error(place, f"the classes must be constants, without variables: {_EXAMPLE}")
+
+    def program(self, text: str | None = None) -> Program:
+        """The program with the query that is meant.
+
+        Raises:
+            ProgramError: it cannot be told which query, or the query does not fit.
+        """
+        query = self._query(text)
+        networks = []
+        for neural in self.neural:
+            names = {str(v) for image in neural.inputs for v in variables(image)}
+            places = {i for i, a in enumerate(neural.head.args) if isinstance(a, Var) and str(a) in names}
+            networks.append(((neural.head.functor, neural.head.arity), places))
+        images, lists = image_variables(query, image_arguments(self.rules, networks))
+        if lists:
+            raise self.source.error(
+                query,
+                f"{lists[0]} in {query} stands for a list of images of no known length: write the list out, "
+                f"as in query({query.functor}([A, B], …)) or --query",
+            )
+        slots = {str(v) for v in images}
+        symbols = tuple(dict.fromkeys(v for v in variables(query) if str(v) not in slots))
+        return Program(
+            source=self.source,
+            statements=tuple(self.statements),
+            neural=tuple(self.neural),
+            parameters=tuple(self.parameters),
+            evidence=tuple(self.evidence),
+            query=query,
+            slots=tuple(images),
+            symbols=symbols,
+            rules=tuple(self.rules),
+            support=tuple(head for head, body in self.rules if head.functor == "support" and body is None),
+            trusted=self.trusted,
+            line_info=self.line_info,
+        )
+
+    def _query(self, text: str | None) -> Term:
+        if text is not None:
+            return self._asked(text)
+        if len(self.queries) == 1:
+            return self._known(_named(self.queries[0].args[0]), self.queries[0])
+        if self.queries:
+            names = "; ".join(f"--query '{query.args[0]}'" for query in self.queries)
+            raise self.source.error(self.queries[1], f"more than one query: choose one of {names}")
+        defined: dict[Key, Term] = {}
+        for head, _ in self.rules:
+            if head.functor not in ("support", "_directive"):
+                defined.setdefault((head.functor, head.arity), head)
+        neural = {(n.head.functor, n.head.arity) for n in self.neural}
+        rules = [*self.rules, *((Term("evidence"), atom) for atom, _ in self.evidence)]
+        called = {call.key for head, body in rules for call in calls(body) if call.key != key_of(head)}
+        candidates = [key for key in defined if key_of(defined[key]) not in called]
+        candidates = [key for key in candidates if key not in neural] or candidates
+        if len(candidates) == 1:
+            (functor, arity) = candidates[0]
+            return _generic(functor, arity, defined[candidates[0]])
+        place = defined[candidates[1]] if candidates else None
+        what = "more than one predicate may be" if candidates else "no predicate can be told to be"
+        names = ", ".join(f"{f}/{a}" for f, a in candidates or defined) or "none"
+        raise self.source.error(
+            place,
+            f"{what} the query (candidates: {names}): name it with query(…). in the program, or --query",
+        )
+
+    def _asked(self, text: str) -> Term:
+        try:
+            (term,) = PrologString(text.strip().rstrip(".") + ".")
+        except (ParseError, ValueError):
+            raise self.source.error(
+                None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
+            ) from None
+        if type(term) is not Term or term.probability is not None:
+            raise self.source.error(
+                None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
+            )
+        _forget_places(term)
+        return self._known(_named(term), None)
+
+    def _known(self, query: Term, place: Term | None) -> Term:
+        defined = {(head.functor, head.arity) for head, _ in self.rules}
+        if (query.functor, query.arity) in defined:
+            return query
+        errors = check_calls(
+            self.source, [*self.rules, (Term("query"), query)], set(), self._libraries(), self.trusted
+        )
+        known = ", ".join(sorted(f"{f}/{a}" for f, a in defined if f != "_directive")) or "none"
+        hint = f": {str(errors[-1]).split(': ', 1)[1]}" if errors else ""
+        raise self.source.error(place, f"no rule defines the query {query}{hint} (defined are {known})")
+
+
+def _parts(statement: Term) -> tuple[list[Term], Term | None]:
+    if isinstance(statement, AnnotatedDisjunction):
+        return list(statement.heads), statement.body
+    if isinstance(statement, Clause):
+        head = statement.head
+        return (head.to_list() if isinstance(head, Or) else [head]), statement.body
+    if isinstance(statement, Or):
+        return statement.to_list(), None
+    return [statement], None
+
+
+def _is(label: object, functor: str) -> bool:
+    return (
+        isinstance(label, Term)
+        and not isinstance(label, Var)
+        and label.functor == functor
+        and label.arity > 0
+    )
+
+
+def _forget_places(term: Term) -> None:
+    """A query that is not in the program has no place there; neither have the terms in it."""
+    term.location = None
+    for argument in term.args:
+        if isinstance(argument, Term):
+            _forget_places(argument)
+
+
+def _named(query: Term) -> Term:
+    """The query with a name for every ``_``."""
+    count = 0
+
+    def name(term: Term) -> Term:
+        nonlocal count
+        if isinstance(term, Var):
+            if str(term) != "_":
+                return term
+            count += 1
+            return Var(f"_{count}")
+        if isinstance(term, Term) and term.args:
+            return term.with_args(*(name(argument) for argument in term.args))
+        return term
+
+    return name(query)
+
+
+def _generic(functor: str, arity: int, head: Term) -> Term:
+    """A query of different variables, with the names that the predicate's first clause gives them."""
+    names: list[str] = []
+    for position, argument in enumerate(head.args):
+        given = str(argument) if isinstance(argument, Var) else ""
+        names.append(given if given[:1].isalpha() and given not in names else f"A{position + 1}")
+    return Term(functor, *(Var(name) for name in names), location=head.location)

@@ -1,0 +1,93 @@
+"""``nesy-gedi name``: names for the clusters of a network that was trained without any constraint."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from nesy_gedi.data.sets import load_data_set
+from nesy_gedi.errors import UserError
+from nesy_gedi.evaluation.clustering import clustering_score, predict
+from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
+from nesy_gedi.gedi.config import TrainConfig
+from nesy_gedi.gedi.naming import Clusters, Naming, best_namings, rename_clusters
+from nesy_gedi.learning import Learner
+from nesy_gedi.logic.limits import Limits
+from nesy_gedi.logic.program import Program
+from nesy_gedi.reporting.run import CONFIG, RESULT, RunFolder, free_folder
+
+
+def name_run(
+    console: Console,
+    run: str,
+    program: Program,
+    examples: int,
+    seed: int,
+    data_dir: str | None,
+    out: str | None,
+    timeout: float,
+) -> None:
+    """Search the names under which most examples of a program hold, and write a run that has them.
+
+    Args:
+        console: where to say what was found.
+        run: folder of the run whose network is named; it is not changed.
+        program: what is known of the images.
+        examples: number of examples to draw.
+        seed: decides the examples, and where the search starts.
+        data_dir: where data sets lie.
+        out: folder of the new run; ``RUN-named`` by default.
+        timeout: for compiling, seconds.
+
+    Raises:
+        UserError: no such run, the data is not what it was trained on, or the number of classes differs.
+    """
+    network, description = load_run(run)
+    program.check_classes(network.config.classes)
+    images = load_data_set(description["data"]["name"], data_dir)
+    if images.sha256 != description["data"]["sha256"]:
+        raise UserError(
+            f"{run} was trained on {description['data']['source']}, this is {images.source}, other images: "
+            "give the folder of the first with --data-dir"
+        )
+    config = TrainConfig(network=network.config)
+    learner = Learner(program, images, config, limits=Limits(timeout))
+    drawn = learner.examples(examples, seed)
+    constraint = learner.constraint(drawn)
+    assert constraint is not None
+    read = predict(network, images.train_images[drawn.images.flatten()]).view(drawn.images.shape)
+    clusters = Clusters(read, constraint.kinds, constraint.satisfied)
+    generator = np.random.default_rng(seed)
+    found = best_namings(clusters, network.config.classes, generator, config.naming.starts)
+    present = float(clusters.shares(np.arange(network.config.classes)[None])[0])
+    folder = RunFolder(Path(out) if out else free_folder(Path(run).parent, f"{Path(run).name}-named"))
+    console.print(f"as they are, {present:.1%} of {examples:,} examples hold; the best names:")
+    for naming in found:
+        console.print(f"  {naming.share:6.1%}  {_text(naming, learner.domain)}", highlight=False)
+    rename_clusters(network.last_layer, found[0].classes)
+    description = {
+        **description,
+        "command": ["nesy-gedi", *sys.argv[1:]],
+        "named_from": run,
+        "program": program.source.text,
+        "query": str(program.query),
+    }
+    description["request"] = {**description["request"], "trust_program": program.trusted}
+    folder.write_json(CONFIG, description)
+    save_network(network, folder.path / WEIGHTS, description)
+    result: dict[str, object] = {
+        "namings": [naming._asdict() for naming in found],
+        "satisfied_before": present,
+    }
+    test = learner.test_set()
+    if test is not None:
+        score = clustering_score(predict(network, test[0]), test[1], network.config.classes)
+        result |= {"accuracy": score.accuracy, "matched_accuracy": score.matched_accuracy, "nmi": score.nmi}
+        console.print(f"test accuracy {score.accuracy:.3f}, matched {score.matched_accuracy:.3f}")
+    folder.write_json(RESULT, result)
+    console.print(f"run: {folder.path}", soft_wrap=True, highlight=False)
+
+
+def _text(naming: Naming, names: tuple[str, ...]) -> str:
+    return ", ".join(f"cluster {k} is {names[c]}" for k, c in enumerate(naming.classes))
