@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install addition test format benchmark table clean
+.PHONY: install addition test format benchmark table programs clean
 
 install: $(INSTALLED)
 
@@ -26,15 +26,20 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What a training step spends on the constraint, ours beside KLay's evaluation. About a minute.
+# What constraints cost, ours beside KLay, DeepProbLog and a gather by hand. About two minutes.
 benchmark: install
-	$(BIN)/python benchmarks/constraint.py
+	$(BIN)/python -m benchmarks.constraint
 
 # The README's table; DATA is a folder with MNIST/raw (nesy-gedi data fetch mnist). An hour on two cores.
 DATA ?= data
 table: install
 	sh experiments/addition.sh $(BIN) $(DATA) runs/table
-	$(BIN)/python experiments/collect.py runs/table
+	$(BIN)/python experiments/collect.py runs/table addition
+
+# Every shipped program trained once. Half an hour on two cores.
+programs: install
+	sh experiments/programs.sh $(BIN) runs/programs
+	$(BIN)/python experiments/collect.py runs/programs programs
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

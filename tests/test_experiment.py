@@ -9,13 +9,15 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors import safe_open
+from tiny_training import digits
 
-from nesy_gedi.data.mnist import load_mnist
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import predict
 from nesy_gedi.experiment import Experiment, Request
 from nesy_gedi.gedi.checkpoint import load_network
+from nesy_gedi.resources import resource
 
+ADDITION = str(resource("programs", "addition.pl"))
 SMALL = (
     "sampler.steps=1",
     "sampler.count=4",
@@ -34,16 +36,19 @@ def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def request(*assignments: str, **changes: Any) -> Request:
     options: dict[str, Any] = {
-        "experiment": "addition", "examples": 20, "variant": "combined", "seeds": 1, "first_seed": 0,
-        "epochs": 1, "width": 4, "engine": "circuit", "program": None, "preset": "default", "data_dir": None,
-        "precision": "fp32", "device": "cpu", "out": None, "assignments": (*SMALL, *assignments),
+        "program": ADDITION, "examples": 20, "epochs": 1, "width": 4, "precision": "fp32", "device": "cpu",
+        "assignments": (*SMALL, *assignments),
     }  # fmt: skip
     return Request(**(options | changes))
 
 
+def made(*assignments: str, **changes: Any) -> Experiment:
+    return Experiment(request(*assignments, **changes), Console(file=io.StringIO(), width=200))
+
+
 def run(*assignments: str, **changes: Any) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
     """The folder, result.json and the rows of metrics.jsonl."""
-    experiment = Experiment(request(*assignments, **changes), Console(file=io.StringIO()))
+    experiment = made(*assignments, **changes)
     experiment.run()
     folder = experiment.folder.path
     rows = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -51,7 +56,7 @@ def run(*assignments: str, **changes: Any) -> tuple[Path, dict[str, Any], list[d
 
 
 def accuracy_of(folder: Path) -> float:
-    data = load_mnist(Path("data"), explicit=False)
+    data = digits()
     return float((predict(load_network(folder), data.test_images) == data.test_labels).double().mean())
 
 
@@ -103,24 +108,22 @@ def test_the_weights_file_carries_the_run() -> None:
     folder, _, _ = run()
     with safe_open(folder / "weights.safetensors", framework="pt") as file:
         metadata = file.metadata()
-    assert json.loads(metadata["run"]) == json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert json.loads(metadata["run"]) == {**config, "probabilities": {}}
     assert json.loads(metadata["network"])["width"] == 4
 
 
 def test_the_command_lines_assignments_win_over_its_options_and_the_preset() -> None:
-    experiment = Experiment(
-        request("network.width=6", "weight_decay=0.25", epochs=3), Console(file=io.StringIO())
-    )
-    config = experiment.learner.config
+    config = made("network.width=6", "weight_decay=0.25", epochs=3).learner.config
     assert (config.network.width, config.weight_decay, config.epochs) == (6, 0.25, 3)
 
 
 def test_without_epochs_the_preset_decides() -> None:
-    for examples in (20, 100):
-        made = Experiment(
-            request("batch_size=10", examples=examples, epochs=None), Console(file=io.StringIO())
-        )
-        assert made.learner.config.epochs == made.preset.epochs(examples)
+    """1,200 steps of 60 images: of 20 triples, or of 30 pairs; of 60 images where there is no program."""
+    for examples, program, epochs in ((100, ADDITION, 240), (100, "labelled_addition.pl", 300)):
+        experiment = made(examples=examples, program=program, epochs=None)
+        assert experiment.learner.config.epochs == epochs
+    assert made(examples=100, program=None, variant="gedi", epochs=None).learner.config.epochs == 600
 
 
 def test_a_program_of_the_users_own(tmp_path: Path) -> None:
@@ -129,24 +132,44 @@ def test_a_program_of_the_users_own(tmp_path: Path) -> None:
         "less(X, Y) :- digit(X, A), digit(Y, B), A < B.\n"
     )
     (tmp_path / "less.pl").write_text(text)
-    made = Experiment(request(program="less.pl"), Console(file=io.StringIO()))
-    assert made.description()["program"] == text
-    first, second = made.images.train_labels[made.learner.examples(50, 0)].T
+    experiment = made(program="less.pl")
+    assert experiment.folder.path == Path("runs", "less-combined-20")
+    assert experiment.description()["program"] == text
+    assert experiment.description()["query"] == "less(X,Y)"
+    first, second = digits().train_labels[experiment.learner.examples(50, 0).images].T
     assert (first < second).all()
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "part"),
     [
-        {"examples": 0},
-        {"variant": "x"},
-        {"engine": "x"},
-        {"preset": "x"},
-        {"device": "x"},
-        {"precision": "x"},
+        ({"examples": 0}, "--examples 0: at least 1"),
+        ({"variant": "x"}, "unknown variant 'x'"),
+        ({"engine": "x"}, "unknown engine 'x'"),
+        ({"preset": "x"}, "unknown preset 'x'"),
+        ({"device": "x"}, "unknown device 'x'"),
+        ({"precision": "x"}, "unknown precision 'x'"),
+        ({"dataset": "mnits"}, "unknown data set 'mnits': did you mean 'mnist'"),
+        ({"distribution": "answers"}, "--distribution: .* has no answers to weigh"),
+        ({"distribution": "3=x"}, "'x' is no number"),
+        ({"program": "adition.pl"}, "there is no program adition.pl"),
+        ({"query": "digt(X, Y)"}, "digt"),
+        ({"program": None}, "weight for nesy, but there is no program: give one with --program"),
+        ({"assignments": ("network.classes=7",)}, "7 outputs, but 10 classes are listed for mnist_net"),
+        (
+            {"assignments": ("network.classes=7",), "program": None, "variant": "gedi"},
+            "network.classes=7, but mnist has 10",
+        ),
+        ({"examples_csv": "mine.csv"}, "--examples-csv and --images go together"),
+        ({"images": "photos"}, "--examples-csv and --images go together"),
+        ({"images": "photos", "examples_csv": "mine.csv", "program": None, "variant": "gedi"}, "--program"),
+        ({"images": "photos", "examples_csv": "mine.csv"}, "photos|mine.csv"),
+        ({"examples": 1048}, "at most 1047"),
+        ({"examples": 4001, "program": None, "variant": "gedi"}, "4001 examples asked, .* 4000 images"),
     ],
+    ids=str,
 )
-def test_a_wrong_request_makes_no_folder(changes: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(UserError):
-        Experiment(request(out="new", **changes), Console(file=io.StringIO()))
+def test_a_wrong_request_makes_no_folder(changes: dict[str, Any], part: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=part):
+        made(out="new", **changes)
     assert list(tmp_path.iterdir()) == []

@@ -83,13 +83,21 @@ def test_the_paper_preset_is_the_papers_recipe() -> None:
     assert gedi.published == {"1000": {"nmi": 0.29}}
 
 
-@given(st.integers(1, 20_000), st.integers(1, 500), st.integers(0, 20_000), st.integers(1, 50))
+@given(
+    st.integers(1, 20_000),
+    st.integers(1, 500),
+    st.integers(1, 20),
+    st.integers(0, 20_000),
+    st.integers(1, 50),
+)
 def test_epochs_are_the_fewest_that_make_the_updates(
-    examples: int, batch: int, steps: int, least: int
+    examples: int, images: int, slots: int, steps: int, least: int
 ) -> None:
-    preset = Preset(TrainConfig(epochs=least, batch_size=batch), steps, {})
+    """A step takes as many whole examples as its images make, at least one."""
+    preset = Preset(TrainConfig(epochs=least, batch_size=images), steps, {})
+    batch = next((k for k in range(images, 0, -1) if k * slots <= images), 1)
     per_epoch = math.ceil(examples / batch)
-    epochs = preset.epochs(examples)
+    epochs = preset.epochs(examples, slots)
     assert epochs >= least
     assert epochs * per_epoch >= steps
     assert epochs == least or (epochs - 1) * per_epoch < steps
@@ -117,6 +125,12 @@ def test_an_unknown_experiment_names_the_nearest() -> None:
 
 def test_a_number_of_epochs_that_was_asked_for_holds() -> None:
     asked = load_preset("addition", "default", "combined", {"epochs": 2})
-    assert asked.epochs(100) == 2
+    assert asked.epochs(100, 3) == 2
     unasked = load_preset("addition", "default", "combined", {})
-    assert unasked.epochs(100) > 2
+    assert unasked.epochs(100, 3) > 2
+
+
+@pytest.mark.parametrize(("examples", "slots", "epochs"), [(1000, 3, 24), (100, 3, 240), (1000, 2, 36)])
+def test_twelve_hundred_updates_of_sixty_images(examples: int, slots: int, epochs: int) -> None:
+    """1,000 triples are 50 steps of 20 triples: 24 epochs; as many pairs are 34 steps of 30 pairs."""
+    assert load_preset("addition", "default", "combined", {}).epochs(examples, slots) == epochs

@@ -47,4 +47,10 @@ def test_the_constraint_by_itself(monkeypatch):
     block = next(block for block in blocks() if "ConstraintCircuit" in block)
     names = {"log_posteriors": torch.full((4, 3, 10), 0.1).log()}
     exec(block, names)
-    torch.testing.assert_close(names["log_p"], torch.full((4,), 0.055).log())
+    torch.testing.assert_close(names["log_p"], torch.full((4,), 0.08).log())  # 8 of 100 pairs sum to 7
+    assert names["labelled"].answers == tuple(map(str, range(19)))
+    first, second, third = names["believed"].T
+    assert torch.equal(first + second, third)
+    shares = torch.tensor([(21 - k) / 165 for k in range(10)])
+    torch.testing.assert_close(names["posterior"].mean(1), shares.expand(4, 10))
+    torch.testing.assert_close(names["constraint"](names["log_posteriors"]), torch.full((4,), 0.055).log())

@@ -10,6 +10,7 @@ from torchvision.datasets import MNIST
 
 from nesy_gedi.cli.data import data_group
 from nesy_gedi.data.mnist import load_mnist
+from nesy_gedi.data.sets import DATA_SETS, load_data_set
 from nesy_gedi.errors import UserError
 
 
@@ -52,8 +53,18 @@ def test_list_shows_the_files_that_are_there(
     write_mnist(tmp_path / ("data" if way == "default" else "elsewhere"))
     if way == "environment":
         monkeypatch.setenv("NESY_GEDI_DATA", "elsewhere")
-    result = run("list", *(("--data-dir", "elsewhere") if way == "option" else ()))
+    option = ("--data-dir", "elsewhere") if way == "option" else ()
+    result = run("list", *option)
     assert "12 training and 7 test images" in result.output
+    # and these are the images that the same words give to a training
+    assert load_data_set("mnist", option[1] if option else None).sha256 in result.output
+
+
+def test_list_names_every_data_set_and_its_licence() -> None:
+    lines = run("list").output.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == list(DATA_SETS)
+    licences = [line.removeprefix("  licence  ") for line in lines if line.startswith("  licence")]
+    assert licences == [data_set.licence for data_set in DATA_SETS.values()]
 
 
 def test_list_reports_damaged_files(tmp_path: Path) -> None:

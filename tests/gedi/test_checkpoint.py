@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nesy_gedi.errors import UserError
-from nesy_gedi.gedi.checkpoint import WEIGHTS, load_network, save_network
+from nesy_gedi.gedi.checkpoint import WEIGHTS, load_network, load_run, save_network
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
 
 CONFIGS = {
@@ -65,11 +65,34 @@ def test_configuration_travels_in_the_file(tmp_path):
     assert json.loads(metadata["network"]) == asdict(CONFIGS["resnet"])
 
 
+def test_run_is_loaded_with_its_network(tmp_path):
+    network = network_of("mlp")
+    description = {"query": "sum(A,B,S)", "probabilities": {"noisy": 0.25}, "of": "Größe", "labels": None}
+    save_network(network, tmp_path / WEIGHTS, description)
+    images = torch.rand(3, 2, 5, 6)
+    for place in (tmp_path, str(tmp_path), tmp_path / WEIGHTS):
+        loaded, told = load_run(place)
+        assert told == description
+        assert not loaded.training
+        assert torch.equal(loaded(images), network(images))
+
+
+def test_weights_without_a_description_tell_nothing(tmp_path):
+    path = tmp_path / WEIGHTS
+    network = network_of("mlp")
+    save_file(network.state_dict(), path, metadata={"network": json.dumps(asdict(network.config))})
+    images = torch.rand(3, 2, 5, 6)
+    loaded, told = load_run(path)
+    assert told == {}
+    assert torch.equal(loaded(images), network(images))
+
+
 def test_missing_weights_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"no weights at .*none.*; give the folder of a finished run"):
-        load_network(tmp_path / "none")
-    with pytest.raises(UserError, match=rf"no weights at .*{WEIGHTS}"):
-        load_network(tmp_path)
+    for load in (load_network, load_run):
+        with pytest.raises(UserError, match=r"no weights at .*none.*; give the folder of a finished run"):
+            load(tmp_path / "none")
+        with pytest.raises(UserError, match=rf"no weights at .*{WEIGHTS}"):
+            load(tmp_path)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 400, -1])
@@ -86,6 +109,10 @@ def test_foreign_weights_are_refused(tmp_path):
         save_file({"weight": torch.zeros(3)}, tmp_path / WEIGHTS, metadata=metadata)
         with pytest.raises(UserError, match="was not written by nesy-gedi"):
             load_network(tmp_path)
+    shapes = json.dumps({**asdict(CONFIGS["mlp"]), "width": 8})
+    save_file(network_of("mlp").state_dict(), tmp_path / WEIGHTS, metadata={"network": shapes})
+    with pytest.raises(UserError, match=rf"{WEIGHTS} holds no network of this version .*train the run again"):
+        load_network(tmp_path)
     text = tmp_path / "notes.txt"
     text.write_text("not weights at all")
     with pytest.raises(UserError, match=r"notes.txt cannot be read as safetensors"):

@@ -11,6 +11,8 @@ from PIL import Image
 
 from nesy_gedi.reporting.figures import classes_figure, confusion_figure, terms_figure
 
+DIGITS = [str(k) for k in range(10)]
+
 
 def pixels(path: Path) -> NDArray[np.int64]:
     with Image.open(path) as image:
@@ -25,15 +27,15 @@ def dark_blue(path: Path) -> NDArray[np.int64]:
 
 def test_confusion_has_labels_as_rows_and_the_networks_names_as_columns(tmp_path: Path) -> None:
     path = tmp_path / "confusion.png"
-    confusion_figure(path, np.diag([5] * 10))
+    confusion_figure(path, np.diag([5] * 10), DIGITS)
     rows, columns = dark_blue(path).T
     assert np.corrcoef(rows, columns)[0, 1] > 0.95
-    confusion_figure(path, np.fliplr(np.diag([5] * 10)))
+    confusion_figure(path, np.fliplr(np.diag([5] * 10)), DIGITS)
     rows, columns = dark_blue(path).T
     assert np.corrcoef(rows, columns)[0, 1] < -0.95
     collapsed = np.zeros((10, 10), dtype=np.int64)
     collapsed[:, 0] = 100
-    confusion_figure(path, collapsed)
+    confusion_figure(path, collapsed, DIGITS)
     rows, columns = dark_blue(path).T
     assert np.ptp(rows) > 8 * np.ptp(columns)
     assert columns.max() < pixels(path).shape[1] / 2
@@ -42,8 +44,53 @@ def test_confusion_has_labels_as_rows_and_the_networks_names_as_columns(tmp_path
 def test_a_class_without_labels_is_no_division_by_zero(tmp_path: Path) -> None:
     table = np.diag([5, 0, 5])
     with np.errstate(all="raise"):
-        confusion_figure(tmp_path / "c.png", table)
+        confusion_figure(tmp_path / "c.png", table, ["a", "b", "c"])
     assert len(dark_blue(tmp_path / "c.png")) > 0
+
+
+def changed_box(one: Path, other: Path) -> tuple[float, float, float, float]:
+    """Where two pictures differ: top, bottom, left, right, as shares of their size."""
+    first, second = pixels(one), pixels(other)
+    assert first.shape == second.shape
+    rows, columns = np.argwhere((first != second).any(2)).T
+    height, width = first.shape[:2]
+    return rows.min() / height, rows.max() / height, columns.min() / width, columns.max() / width
+
+
+def test_names_of_classes_stand_at_both_axes_of_the_confusion(tmp_path: Path) -> None:
+    """The first name is that of the top row and of the left column: only there its letter shows."""
+    names = list("vvvv")
+    table = np.diag([5] * 4)
+    confusion_figure(tmp_path / "plain.png", table, names)
+    confusion_figure(tmp_path / "again.png", table, names)
+    np.testing.assert_array_equal(pixels(tmp_path / "plain.png"), pixels(tmp_path / "again.png"))
+    confusion_figure(tmp_path / "first.png", table, ["z", *names[1:]])
+    confusion_figure(tmp_path / "last.png", table, [*names[1:], "z"])
+    first = changed_box(tmp_path / "plain.png", tmp_path / "first.png")
+    last = changed_box(tmp_path / "plain.png", tmp_path / "last.png")
+    # top left: from the label of the top row down to that of the left column
+    assert first[0] < 0.3
+    assert first[1] > 0.75
+    assert first[3] < 0.45
+    # bottom right: the bottom row's label and the right column's
+    assert last[0] > 0.5
+    assert last[3] > 0.75
+
+
+def test_rows_of_images_have_their_classes_names(tmp_path: Path) -> None:
+    images, predicted = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4)
+    classes_figure(tmp_path / "plain.png", images, predicted, list("vvvv"))
+    places = []
+    for k in range(4):
+        names = list("vvvv")
+        names[k] = "z"
+        classes_figure(tmp_path / "one.png", images, predicted, names)
+        top, bottom, _, right = changed_box(tmp_path / "plain.png", tmp_path / "one.png")
+        assert bottom - top < 0.1
+        assert right < 0.2
+        places.append((top + bottom) / 2)
+    assert places == sorted(places)
+    assert np.diff(places) == pytest.approx([np.diff(places).mean()] * 3, abs=0.02)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -52,7 +99,7 @@ def test_digits_stand_in_the_row_of_their_class(tmp_path: Path, channels: int) -
     path = tmp_path / "digits.png"
     shares = []
     for k in range(4):  # all in class k: its row is black, all others are white
-        classes_figure(path, black, torch.full((40,), k), 4)
+        classes_figure(path, black, torch.full((40,), k), DIGITS[:4])
         dark = np.argwhere(pixels(path).sum(2) < 30)
         height, width = pixels(path).shape[:2]
         wide = dark[np.abs(dark[:, 1] - np.median(dark[:, 1])) < width * 0.3]
@@ -66,9 +113,9 @@ def test_digits_take_the_images_in_order(tmp_path: Path) -> None:
     """Twelve of a class are shown; what comes after changes nothing, the first does."""
     images = torch.randint(0, 256, (30, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     predicted = torch.zeros(30, dtype=torch.long)
-    classes_figure(tmp_path / "all.png", images, predicted, 2)
-    classes_figure(tmp_path / "twelve.png", images[:12], predicted[:12], 2)
-    classes_figure(tmp_path / "others.png", images[1:], predicted[1:], 2)
+    classes_figure(tmp_path / "all.png", images, predicted, ["0", "1"])
+    classes_figure(tmp_path / "twelve.png", images[:12], predicted[:12], ["0", "1"])
+    classes_figure(tmp_path / "others.png", images[1:], predicted[1:], ["0", "1"])
     shown = pixels(tmp_path / "all.png")
     np.testing.assert_array_equal(shown, pixels(tmp_path / "twelve.png"))
     assert (shown != pixels(tmp_path / "others.png")).any()

@@ -1,13 +1,16 @@
-"""The table at the end: medians and deviations, and the paper's row."""
+"""The end of a run: medians and deviations, the paper's row, and which reading was learned."""
 
 import io
 import statistics
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from nesy_gedi.learning import SeedResult
-from nesy_gedi.reporting.table import print_table
+from nesy_gedi.reporting.table import print_table, reading_sentence
 
 PAPER = {"accuracy": 0.96, "nmi": 0.91}
 
@@ -22,6 +25,8 @@ def result(seed: int, accuracy: float, seconds: float = 60.0, restarts: int = 0)
         restarts=restarts,
         satisfied=0.9,
         constraint_loss=0.1,
+        reads_as=(0, 1),
+        probabilities={},
     )
 
 
@@ -50,6 +55,16 @@ def test_one_seed_has_no_deviation() -> None:
     assert not [line for line in lines if "paper" in line or "±" in line]
 
 
+def test_what_was_not_measured_is_a_dash_and_does_not_disturb() -> None:
+    unlabelled = replace(result(1, 0.5), accuracy=None, matched_accuracy=None, nmi=None)
+    lines = printed([unlabelled], {})
+    (row,) = (line for line in lines if "1 seed" in line)
+    assert row.split() == ["1", "seed", "–", "–", "–", "60", "0"]
+    both = printed([unlabelled, replace(unlabelled, seconds=30.0, restarts=2)], {})
+    (row,) = (line for line in both if "median of 2" in line)
+    assert row.split() == ["median", "of", "2", "–", "–", "–", "45", "2"]
+
+
 @pytest.mark.parametrize(
     ("published", "cells"), [(PAPER, ["0.96", "0.91"]), ({"nmi": 0.29}, ["0.29"])], ids=["both", "nmi"]
 )
@@ -68,3 +83,27 @@ def test_nothing_is_cut_off_or_wrapped_in_80_columns() -> None:
     assert not [line for line in lines if "…" in line]
     assert [line.count("±") for line in lines if "±" in line] == [3]
     assert len(lines) == 5  # title, heading, rule, ours, the paper's
+
+
+def test_the_intended_reading_is_called_so() -> None:
+    assert reading_sentence(["a", "b", "c"], [0, 1, 2]).startswith("every symbol is read as what it is")
+
+
+def test_one_reading_for_all_is_told_by_its_name() -> None:
+    sentence = reading_sentence(["no", "yes"], [1, 1])
+    assert sentence == "every image is read as yes: a reasoning shortcut, or nothing learned"
+
+
+@given(st.permutations(list("abcdef")), st.lists(st.integers(0, 5), min_size=6, max_size=6))
+def test_each_class_that_is_read_as_another_is_named_and_no_other(names: list[str], reads: list[int]) -> None:
+    sentence = reading_sentence(names, reads)
+    wrong = [f"{names[k]} as {names[read]}" for k, read in enumerate(reads) if read != k]
+    if wrong and len(set(reads)) > 1:
+        start = "not the intended reading: "
+        assert sentence.startswith(start)
+        pairs, _, hint = sentence.removeprefix(start).partition(" (")
+        assert pairs.split(", ") == wrong
+        assert "nesy-gedi program audit" in hint
+    else:
+        assert "not the intended" not in sentence
+    assert ("the intended reading" in sentence and "not" not in sentence) == (not wrong)
