@@ -16,7 +16,7 @@ row() {
     row labelled_addition 1000
     row multi_addition 500
     row subtraction 1000
-    row product_modulo 1000
+    row product_modulo 800
     row parity 1000
     row less_than 1000
     row in_order 1000
