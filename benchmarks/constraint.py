@@ -26,7 +26,7 @@ from nesy_gedi.logic.circuit import ConstraintCircuit
 from nesy_gedi.logic.examples import certain
 from nesy_gedi.logic.klay_layers import KlayCircuit
 from nesy_gedi.logic.layers import LayeredCircuit
-from nesy_gedi.logic.reader import read_program
+from nesy_gedi.logic.program import read_program
 from nesy_gedi.presets import load_preset
 from nesy_gedi.resources import resource
 

@@ -13,10 +13,10 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.checkpoint import load_run
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.logic.circuit import ConstraintCircuit
+from nesy_gedi.logic.declarations import is_observed
 from nesy_gedi.logic.examples import certain
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.logic.program import is_observed
-from nesy_gedi.logic.reader import parse_program
+from nesy_gedi.logic.program import parse_program
 from nesy_gedi.logic.source import Source
 
 

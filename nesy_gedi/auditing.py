@@ -1,5 +1,6 @@
 """``nesy-gedi program audit``: which other readings of the images satisfy a program."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def audit_program(circuit: ConstraintCircuit, support: str | None, most: int) ->
     found, what = audited(circuit, support)
     domains = circuit.program.domains
     yield f"{circuit.program.path}, query {circuit.program.query}: {what}"
-    yield f"{found.count:,} reading{'s' * (found.count != 1)} of the symbols satisfy all of them"
+    satisfy = "reading of the symbols satisfies" if found.count == 1 else "readings of the symbols satisfy"
+    yield f"{found.count:,} {satisfy} all of them"
     marginal = found.maps(most, "marginal")
     for maps in found.maps(most):
         yield f"  {_reading(maps, domains)}{'' if maps in marginal else _ruled_out(maps)}"
@@ -100,7 +102,7 @@ def audited(circuit: ConstraintCircuit, support: str | None = None) -> tuple[Aud
     answers_only = ArithmeticCircuit(circuit.compiled.circuit.sizes, circuit.compiled.circuit.nodes, roots)
     if readings is not None:
         worlds, answers = _given(circuit, readings)
-        what = f"{len(readings):,} readings that the support lists"
+        what = f"{len(readings):,} reading{'s' * (len(readings) != 1)} that the support lists"
     elif sum(answers_only.counts()) <= _MOST_WORLDS:
         worlds, answers = worlds_of(answers_only)
         what = "all readings that satisfy the program"
@@ -114,31 +116,24 @@ def audited(circuit: ConstraintCircuit, support: str | None = None) -> tuple[Aud
 
 def _given(circuit: ConstraintCircuit, readings: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Worlds of readings, once with every answer and every label that satisfies them."""
-    sizes = circuit.compiled.circuit.sizes
-    variables = circuit.variables(circuit.program.single_network())
+    network = circuit.program.single_network()
+    variables = circuit.variables(network)
+    worlds = np.full((len(readings), len(circuit.compiled.choices)), -1, dtype=np.int64)
+    worlds[:, variables] = readings.numpy()
+    holds = possible(circuit.compiled.circuit, worlds)[:, : len(circuit.compiled.answers)]
+    if not holds.any(1).all():
+        domain = circuit.program.domains[network]
+        reading = " ".join(domain[k] for k in readings[int(holds.any(1).argmin())].tolist())
+        raise UserError(
+            f"the support has the reading {reading!r}, which does not satisfy {circuit.program.query}: "
+            "mend it or leave it out"
+        )
     if len(variables) == len([c for c in circuit.compiled.choices if c.kind == "network"]):
-        worlds = np.full((len(readings), len(sizes)), -1, dtype=np.int64)
-        worlds[:, variables] = readings.numpy()
-        return _with_answers(circuit, worlds)
+        rows, answers = holds.nonzero()
+        return worlds[rows], answers
     source = ExampleSource(circuit)
     source.support = readings
     return _drawn(circuit, source)
-
-
-def _with_answers(
-    circuit: ConstraintCircuit, worlds: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    holds = possible(circuit.compiled.circuit, worlds)[:, : len(circuit.compiled.answers)]
-    rows, answers = holds.nonzero()
-    missing = sorted(set(range(len(worlds))) - set(rows.tolist()))
-    if missing:
-        row = worlds[missing[0]][circuit.variables(circuit.program.single_network())]
-        domain = circuit.program.domains[circuit.program.single_network()]
-        reading = " ".join(domain[k] for k in row)
-        raise UserError(
-            f"the support has the reading {reading!r}, which does not satisfy {circuit.program.query}"
-        )
-    return worlds[rows], answers
 
 
 def _sampled(circuit: ConstraintCircuit) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -161,11 +156,15 @@ def parse_support(circuit: ConstraintCircuit, text: str) -> torch.Tensor:
         Classes of the inputs of the network that learns, ``(readings, slots)``.
 
     Raises:
-        UserError: a reading has another number of symbols, or one that is not in the domain.
+        UserError: the file is no text, or a reading has another number of symbols, or one that is not in
+            the domain.
     """
     network = circuit.networks[circuit.program.single_network()]
-    if Path(text).is_file():
-        text = Path(text).read_text(encoding="utf-8")
+    if os.path.isfile(text):  # pathlib's raises an error where the text is too long for a name
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--support: cannot read {text} as text ({error})") from error
     rows = []
     for number, entry in enumerate(text.replace(";", "\n").splitlines(), 1):
         symbols = entry.replace(",", " ").split()

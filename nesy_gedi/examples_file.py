@@ -13,8 +13,8 @@ from nesy_gedi.data.images import ImageSet
 from nesy_gedi.data.table import Mistakes, Row, nearest, read_table
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.circuit import ConstraintCircuit
+from nesy_gedi.logic.declarations import is_observed
 from nesy_gedi.logic.examples import Readings, certain
-from nesy_gedi.logic.program import is_observed
 from nesy_gedi.logic.slots import variables
 
 _CHUNK = 256  # rows that the circuit judges at once

@@ -21,10 +21,10 @@ from nesy_gedi.gedi.precision import choose_device, choose_precision
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.learning import Attempt, Examples, Learner, SeedResult, learned_probabilities
 from nesy_gedi.logic.circuit import ConstraintCircuit
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.examples import TooFewImagesError, parse_distribution
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.logic.program import Program
-from nesy_gedi.logic.reader import read_program
+from nesy_gedi.logic.program import read_program
 from nesy_gedi.presets import load_preset
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress

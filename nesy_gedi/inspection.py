@@ -1,21 +1,22 @@
 """What can be said of a program before anything is trained: mistakes, doubts, size, reasoning shortcuts."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from problog.logic import Term
 
-from nesy_gedi.logic.calls import called_predicates, goals
+from nesy_gedi.logic.calls import Key, calls, goals, key_of
 from nesy_gedi.logic.circuit import ConstraintCircuit
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.examples import ExampleSource
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.logic.program import Program
-from nesy_gedi.logic.reader import Reader, read_program
+from nesy_gedi.logic.program import choose_query, read_program
 from nesy_gedi.logic.slots import variables
 from nesy_gedi.logic.source import ProgramError, read_source
+from nesy_gedi.logic.statements import Statements
 
 _SHOWN = 12  # symbols in a list before it is cut
 
@@ -60,15 +61,15 @@ def compiled(path: str, query: str | None, trusted: bool, timeout: float) -> Con
 def check_program(path: str, query: str | None, trusted: bool, timeout: float) -> Findings:
     """Look for mistakes and doubts; arguments as for :func:`compiled`."""
     source = read_source(Path(path))
-    reader = Reader(source, trusted)
-    if reader.errors:
-        return Findings(source.path, reader.errors, [], "")
+    statements = Statements(source, trusted)
+    if statements.errors:
+        return Findings(source.path, statements.errors, [], "")
     try:
-        program = reader.program(query)
+        program = choose_query(statements, query)
         circuit = ConstraintCircuit(program, limits=Limits(timeout))
+        warnings = [*_single_variables(program), *_unreachable(program), *_unread(circuit)]
     except ProgramError as error:
         return Findings(source.path, [error], [], "")
-    warnings = [*_single_variables(program), *_unreachable(program), *_unread(circuit)]
     warnings.sort(key=lambda warning: (warning.line, warning.column))
     slots = ", ".join(circuit.slots)
     return Findings(
@@ -77,14 +78,18 @@ def check_program(path: str, query: str | None, trusted: bool, timeout: float) -
 
 
 def _single_variables(program: Program) -> Iterator[ProgramError]:
+    clauses: dict[int, list[Term]] = {}  # a disjunction has a rule for each head, all with one body
     for head, body in program.rules:
-        if head.functor == "_directive":
+        clauses.setdefault(id(head if body is None else body), []).append(head)
+    for head, body in program.rules:
+        heads = clauses.pop(id(head if body is None else body), None)
+        if heads is None or head.functor == "_directive":
             continue
-        names = Counter(str(v) for v in variables(head))
-        names.update(str(v) for goal in goals(body) for v in variables(goal))
-        label = head.probability
-        if isinstance(label, Term):
-            names.update(str(v) for v in variables(label))
+        names = Counter(str(v) for goal in goals(body) for v in variables(goal))
+        for one in heads:
+            names.update(str(v) for v in variables(one))
+            if isinstance(one.probability, Term):
+                names.update(str(v) for v in variables(one.probability))
         for name, count in names.items():
             if count == 1 and not name.startswith("_"):
                 yield program.source.error(
@@ -93,21 +98,21 @@ def _single_variables(program: Program) -> Iterator[ProgramError]:
 
 
 def _unreachable(program: Program) -> Iterator[ProgramError]:
-    calls: dict[tuple[str, int], set[tuple[str, int]]] = {}
+    own = {key_of(head) for head, _ in program.rules}
+    called: defaultdict[Key, set[Key]] = defaultdict(set)
     for head, body in program.rules:
-        calls.setdefault((head.functor, head.arity), set()).update((g.functor, g.arity) for g in goals(body))
-    reached = {(program.query.functor, program.query.arity)}
-    reached |= {(atom.functor, atom.arity) for atom, _ in program.evidence}
+        called[key_of(head)].update(call.key for call in calls(body, own))
+    reached = {key_of(atom) for atom in (program.query, *(atom for atom, _ in program.evidence))}
     size = 0
     while size != (size := len(reached)):
-        reached |= {key for caller in list(reached) for key in calls.get(caller, ())}
-    meta = called_predicates(program.rules)  # also what call/N and maplist/N name
-    told = set()
+        reached |= {key for caller in list(reached) for key in called[caller]}
+    # of what only the unreachable call, it is enough to name the caller
+    done = reached.union(*(keys - {caller} for caller, keys in called.items()))
     for head, _ in program.rules:
-        key = (head.functor, head.arity)
-        if key in reached or key in meta or key in told or head.functor in ("_directive", "support"):
+        key = key_of(head)
+        if key in done or head.functor in ("_directive", "support"):
             continue
-        told.add(key)
+        done.add(key)
         yield program.source.error(
             head, f"{head.functor}/{head.arity} has no part in the query {program.query}"
         )

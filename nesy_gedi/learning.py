@@ -23,11 +23,11 @@ from nesy_gedi.gedi.objectives import entropy
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer, TrainingData
 from nesy_gedi.logic.bound import ExampleConstraint, LogProbability
 from nesy_gedi.logic.circuit import ConstraintCircuit
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.examples import ExampleSource, Readings
 from nesy_gedi.logic.klay_layers import KlayCircuit
 from nesy_gedi.logic.layers import LayeredCircuit
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.logic.program import Program
 
 ENGINES: tuple[str, ...] = ("circuit", "klay", "deepproblog")
 _RESTART_STRIDE = 1000  # keeps the seeds of restarts apart from those of other runs

@@ -13,8 +13,8 @@ from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.naming import Clusters, Naming, best_namings, rename_clusters
 from nesy_gedi.learning import Learner
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.logic.program import Program
 from nesy_gedi.reporting.run import CONFIG, RESULT, RunFolder, free_folder
 
 

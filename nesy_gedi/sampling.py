@@ -35,10 +35,14 @@ def sample_program(
         out: folder for the images and an ``examples.csv``, which ``nesy-gedi train`` reads.
 
     Raises:
-        UserError: the images are too few or do not fit, or the folder is not empty.
+        UserError: the images are too few or do not fit, or the folder is not empty or cannot be written.
     """
+    if out is not None:
+        _check_empty(Path(out))
     images = load_data_set(dataset, data_dir)
     source = ExampleSource(circuit, parse_distribution(distribution))
+    if any(len(slots) != 1 for slots in source.inputs.slots):
+        raise UserError(f"{source.network} reads several images at once: no data set has labels for that")
     assert images.train_labels is not None
     labels = domain_labels(images, images.train_labels, source.inputs.domain, str(circuit.program.path))
     rows, readings = source.sample(labels, examples, torch.Generator().manual_seed(seed))
@@ -64,12 +68,22 @@ def sample_program(
         yield f"{out}: {rows.numel()} images and examples.csv"
 
 
+def _check_empty(folder: Path) -> None:
+    """Before anything is drawn: make the folder, unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder} ({error.strerror}): choose another folder with --out"
+        ) from error
+    if not empty:
+        raise UserError(f"{folder} is not empty: choose another folder with --out")
+
+
 def _write(
     folder: Path, images: ImageSet, columns: list[str], rows: torch.Tensor, symbols: list[dict[str, str]]
 ) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: choose another folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "examples.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*columns, *symbols[0]])

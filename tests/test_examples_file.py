@@ -14,7 +14,7 @@ from PIL import Image
 from nesy_gedi.errors import UserError
 from nesy_gedi.examples_file import read_examples
 from nesy_gedi.logic.circuit import ConstraintCircuit
-from nesy_gedi.logic.reader import read_program
+from nesy_gedi.logic.program import read_program
 from nesy_gedi.logic.source import ProgramError
 
 PROGRAM = """
@@ -108,8 +108,7 @@ def test_image_set_has_no_labels_and_no_test_images(
     images, _, _ = read_examples(circuit, table, folder)
     assert (images.train_labels, images.test_labels, images.classes) == (None, None, 4)
     assert images.test_images.shape == (0, 1, 4, 3)
-    assert str(table) in images.source
-    assert str(folder) in images.source
+    assert images.source == f"{table}, images in {folder}"
     assert read_examples(circuit, table, folder, size=(8, 5))[0].train_images.shape == (3, 1, 8, 5)
 
 
@@ -211,7 +210,7 @@ def test_a_query_without_symbols_has_one_answer(folder: Path, table: Path, tmp_p
 def test_constants_that_a_network_reads_have_columns_of_their_names(
     folder: Path, table: Path, tmp_path: Path
 ) -> None:
-    rule = "like(X, R) :- digit(X, A), digit(img(1, 2), B), R is A + B."
+    rule = "like(R, X) :- digit(X, A), digit(img(1, 2), B), R is A + B."
     circuit = compiled(tmp_path / "like.pl", f"nn(net, [X], Y, [0, 1]) :: digit(X, Y).\n{rule}\n")
     table.write_text('"img(1,2)",X,R\na.png,0,2\n')
     _, positions, found = read_examples(circuit, table, folder)
@@ -219,6 +218,9 @@ def test_constants_that_a_network_reads_have_columns_of_their_names(
     assert names == ["X", "img(1,2)"]
     assert positions.tolist() == [[0, 1]]
     assert circuit.answers[int(found.answers)] == "2"
+    table.write_text("R,X,Y\n")
+    with pytest.raises(UserError, match=r'in any order, R,X,"img\(1,2\)"$'):
+        read_examples(circuit, table, folder)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
 from nesy_gedi.gedi.sampler import SamplerConfig
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.learning import Learner, SeedResult
-from nesy_gedi.logic.program import Program
-from nesy_gedi.logic.reader import parse_program, read_program
+from nesy_gedi.logic.program import Program, parse_program, read_program
 from nesy_gedi.logic.source import Source
 from nesy_gedi.resources import resource
 

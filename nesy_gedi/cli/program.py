@@ -44,7 +44,13 @@ def show(file: str, query: str | None, trust_program: bool, compile_timeout: flo
     "[default: the program's facts support(…), else all that satisfy it]",
 )
 @click.option(
-    "--list", "most", metavar="N", type=int, default=10, show_default=True, help="Readings to list."
+    "--list",
+    "most",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Readings to list.",
 )
 @program_options
 def audit(

@@ -53,7 +53,7 @@ def name(
     """
     from rich.console import Console
 
-    from nesy_gedi.logic.reader import read_program
+    from nesy_gedi.logic.program import read_program
     from nesy_gedi.renaming import name_run
 
     checked = read_program(program, query, trust_program)

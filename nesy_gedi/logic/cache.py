@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nesy_gedi.logic.compiler import Compiled
-from nesy_gedi.logic.program import Program
+from nesy_gedi.logic.declarations import Program
 
 _MOST_IN_MEMORY = 256
 _memory: dict[str, Compiled] = {}

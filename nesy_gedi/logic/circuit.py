@@ -15,12 +15,12 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.logic.arithmetic import ArithmeticCircuit
 from nesy_gedi.logic.cache import cached
 from nesy_gedi.logic.compiler import Compiled, compile_program
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.inputs import InputLayout, NetworkInputs, PatternInputs
 from nesy_gedi.logic.klay_layers import KlayCircuit
 from nesy_gedi.logic.layers import LayeredCircuit
 from nesy_gedi.logic.limits import Limits, compile_limited
 from nesy_gedi.logic.parameters import LearnableProbabilities
-from nesy_gedi.logic.program import Program
 
 Evaluator: TypeAlias = LayeredCircuit | KlayCircuit
 LogProbs: TypeAlias = Tensor | Mapping[str, Tensor]

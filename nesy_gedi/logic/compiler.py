@@ -8,10 +8,10 @@ from typing import Any
 from problog.formula import LogicFormula
 
 from nesy_gedi.logic.arithmetic import ArithmeticCircuit
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.diagram import diagram_circuit
 from nesy_gedi.logic.direct import direct_circuit
 from nesy_gedi.logic.grounding import Choice, Ground, ground
-from nesy_gedi.logic.program import Program
 from nesy_gedi.logic.source import ProgramError
 
 Progress = Callable[[str, int], None]

@@ -8,8 +8,8 @@ from problog.errors import ProbLogError
 from problog.formula import LogicDAG, LogicFormula
 from problog.logic import Constant, Term, Var, term2list
 
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.explain import explain
-from nesy_gedi.logic.program import Program
 from nesy_gedi.logic.sandbox import make_engine
 from nesy_gedi.logic.source import ProgramError
 

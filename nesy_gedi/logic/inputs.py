@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError, unknown
+from nesy_gedi.logic.declarations import Program, is_observed
 from nesy_gedi.logic.grounding import Choice
-from nesy_gedi.logic.program import Program, is_observed
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.compiler import Compiled, compile_program
-from nesy_gedi.logic.program import Program
+from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.source import ProgramError
 
 _GIB = 2**30

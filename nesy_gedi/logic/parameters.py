@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from nesy_gedi.logic.program import Parameter
+from nesy_gedi.logic.declarations import Parameter
 
 _LEAST = 1e-6  # first probabilities are kept away from 0 and 1, where no gradient could move them
 

@@ -158,7 +158,7 @@ def _call_sites(database: ClauseDB, node: Any, callee: Any) -> Iterator[Any]:
     if kind == "call" and node.defnode >= 0 and database.get_node(node.defnode) is callee:
         yield node.location
     children = (
-        node.children if kind in ("conj",) else (node.child,) if kind in ("clause", "neg") else ()
+        node.children if kind in ("conj", "disj") else (node.child,) if kind in ("clause", "neg") else ()
     )
     for child in children:
         yield from _call_sites(database, database.get_node(child), callee)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.circuit import equality_pattern
-from nesy_gedi.logic.program import Program
+from nesy_gedi.logic.declarations import Program
 
 with warnings.catch_warnings():
     # said at every import without PySwip; only DeepProbLog's approximate engine needs it

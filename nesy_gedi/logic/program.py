@@ -1,207 +1,180 @@
-"""A checked DeepProbLog program: its networks, its learnable probabilities, its evidence and its query.
+"""Read a DeepProbLog program from its file, check all of it, and settle which query is meant."""
 
-What is not supported is refused with the place in the file where it stands, never ignored:
-a constraint that silently lost its `evidence` would train a network on something else.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from problog.logic import AnnotatedDisjunction, Clause, Constant, Or, Term, Var, list2term
-from problog.program import SimpleProgram
+from problog.errors import ParseError
+from problog.logic import Term, Var
+from problog.program import PrologString
 
-from nesy_gedi.errors import UserError, unknown
-from nesy_gedi.logic.calls import Rule
-from nesy_gedi.logic.source import ProgramError, Source
+from nesy_gedi.logic.calls import Key, calls, key_of
+from nesy_gedi.logic.declarations import NeuralPredicate, Parameter, Program
+from nesy_gedi.logic.mistakes import check_calls
+from nesy_gedi.logic.slots import image_arguments, image_variables, variables
+from nesy_gedi.logic.source import ProgramError, Source, read_source
+from nesy_gedi.logic.statements import Statements
 
-__all__ = ["NeuralPredicate", "Parameter", "Program", "ProgramError"]
+__all__ = [
+    "NeuralPredicate",
+    "Parameter",
+    "Program",
+    "ProgramError",
+    "choose_query",
+    "parse_program",
+    "read_program",
+]
 
-OBSERVED = "observed"  # networks of this name, or this name and more after an underscore, are fed labels
 
+def read_program(path: str | Path, query: str | None = None, trusted: bool = False) -> Program:
+    """Read and check the DeepProbLog program in a file.
 
-@dataclass(frozen=True)
-class NeuralPredicate:
-    """``nn(network, inputs, output, domain) :: head``, or a neural fact ``nn(network, inputs) :: head``.
+    Args:
+        path: the ``.pl`` file.
+        query: the query as text, for example ``"addition(X, Y, Z)"``. By default the one that the
+            program's ``query/1`` names, else the predicate that no other predicate calls.
+        trusted: let the program read files and run code while it is grounded.
 
-    Attributes:
-        inputs: what is handed to the network: variables of the head, or constants.
-        output: the variable that stands for the class; None for a neural fact.
-        domain: class k of the network reads as ``domain[k]``; ``(false, true)`` for a neural fact.
-        head: the annotated atom.
-        body: the conditions after it, if any.
+    Raises:
+        UserError: there is no such file, or it is not a text file.
+        ProgramError: the first mistake in the program.
     """
-
-    network: str
-    inputs: tuple[Term, ...]
-    output: Var | None
-    domain: tuple[Term, ...]
-    head: Term
-    body: Term | None
-
-    @property
-    def observed(self) -> bool:
-        """Whether labels are fed to it, not the outputs of a network that learns."""
-        return is_observed(self.network)
-
-    def expanded(self, number: int) -> Term:
-        """An ordinary annotated disjunction, with placeholders ``nn(number, class, inputs)``."""
-        image = list2term(list(self.inputs))
-        plain = self.head.with_probability(None)
-        heads = []
-        for k, symbol in enumerate(self.domain):
-            if self.output is None and k == 0:
-                continue
-            head = plain if self.output is None else plain.apply_term({self.output: symbol})
-            heads.append(head.with_probability(Term("nn", Constant(number), Constant(k), image)))
-        return _clause(heads, self.body)
+    return parse_program(read_source(Path(path)), query, trusted)
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """An annotated disjunction with learnable probabilities ``t(p) :: head``, or a single such fact.
+def parse_program(source: Source, query: str | None = None, trusted: bool = False) -> Program:
+    """Read and check a program whose text is at hand; see :func:`read_program`."""
+    statements = Statements(source, trusted)
+    if statements.errors:
+        raise statements.errors[0]
+    return choose_query(statements, query)
 
-    Attributes:
-        heads: the atoms, without their probabilities.
-        body: the conditions after them, if any.
-        fixed: the constant probability of each head, None where it is learnable.
-        initial: first value of each learnable probability, None for ``t(_)``.
+
+def choose_query(statements: Statements, text: str | None = None) -> Program:
+    """The program with the query that is meant: the one in ``text``, else its own.
+
+    Raises:
+        ProgramError: it cannot be told which query, or the query does not fit.
     """
-
-    heads: tuple[Term, ...]
-    body: Term | None
-    fixed: tuple[float | None, ...]
-    initial: tuple[float | None, ...]
-
-    def expanded(self, number: int) -> Term:
-        """The same disjunction; its probabilities are placeholders ``t(number, head)``."""
-        heads = [
-            h.with_probability(Term("t", Constant(number), Constant(k))) for k, h in enumerate(self.heads)
-        ]
-        return _clause(heads, self.body)
-
-    def start(self) -> tuple[float, ...]:
-        """First probability of every head, and of none of them unless the program's own sum to one."""
-        given = sum(p for p in (*self.fixed, *self.initial) if p is not None)
-        open_heads = sum(f is None and i is None for f, i in zip(self.fixed, self.initial, strict=True))
-        share = max(0.0, 1.0 - given) / (open_heads + 1)
-        values = [
-            f if f is not None else i if i is not None else share
-            for f, i in zip(self.fixed, self.initial, strict=True)
-        ]
-        rest = 1.0 - sum(values)
-        return (*values, max(rest, 0.0)) if rest > 1e-9 or len(values) == 1 else tuple(values)
-
-
-@dataclass(frozen=True)
-class Program:
-    """A checked program.
-
-    Attributes:
-        statements: the clauses and directives that are taken as they are.
-        neural: the neural predicates.
-        parameters: the disjunctions with learnable probabilities.
-        evidence: ground atoms, and whether they are true.
-        query: the query, with its variables.
-        slots: the query's variables that stand for images, in their order.
-        symbols: the query's other variables.
-        rules: heads and bodies of all clauses, for messages.
-        support: true readings that examples are drawn from: the facts ``support(…)``, if there are some.
-        trusted: whether grounding may read files and run code.
-    """
-
-    source: Source
-    statements: tuple[Term, ...]
-    neural: tuple[NeuralPredicate, ...]
-    parameters: tuple[Parameter, ...]
-    evidence: tuple[tuple[Term, bool], ...]
-    query: Term
-    slots: tuple[Var, ...]
-    symbols: tuple[Var, ...]
-    rules: tuple[Rule, ...] = ()
-    support: tuple[Term, ...] = ()
-    trusted: bool = False
-    line_info: object = field(default=None, compare=False, repr=False)
-
-    @property
-    def path(self) -> Path:
-        """The file that the program was read from."""
-        return self.source.path
-
-    @property
-    def domains(self) -> dict[str, tuple[str, ...]]:
-        """For each network the symbols that its classes read as."""
-        return {n.network: tuple(str(symbol) for symbol in n.domain) for n in self.neural}
-
-    @property
-    def learned(self) -> tuple[str, ...]:
-        """Names of the networks that see images, without the observed ones."""
-        return tuple(dict.fromkeys(n.network for n in self.neural if not n.observed))
-
-    def expanded(self) -> SimpleProgram:
-        """What is grounded: networks and learnable probabilities as annotated disjunctions."""
-        program = SimpleProgram()
-        program.line_info = self.line_info  # so that errors while grounding name their line
-        for statement in self.statements:
-            program.add_statement(statement)
-        for number, neural in enumerate(self.neural):
-            program.add_statement(neural.expanded(number))
-        for number, parameter in enumerate(self.parameters):
-            program.add_statement(parameter.expanded(number))
-        return program
-
-    def query_with(self, images: Sequence[Term]) -> Term:
-        """The query with a term in every slot; equal terms are one image."""
-        filled = dict(zip((str(v) for v in self.slots), images, strict=True))
-        return self.query.apply_term({v: filled.get(str(v), v) for v in (*self.slots, *self.symbols)})
-
-    def check_network(self, network: str, classes: int) -> None:
-        """Check a network's name and output size against the program.
-
-        Raises:
-            UserError: the program names no such network.
-            ProgramError: the domain has another size; names the place.
-        """
-        if network not in self.domains:
-            raise unknown("network", network, self.domains)
-        for neural in self.neural:
-            if neural.network == network and classes != len(neural.domain):
-                raise self.source.error(
-                    neural.head.probability,
-                    f"the network has {classes} outputs, but {len(neural.domain)} classes are listed for "
-                    f"{network}: build the network with {len(neural.domain)} classes or edit the list",
-                )
-
-    def check_classes(self, classes: int) -> None:
-        """Check the output size of the one network that learns.
-
-        Raises:
-            UserError: several networks learn, or none.
-            ProgramError: the domain has another size.
-        """
-        self.check_network(self.single_network(), classes)
-
-    def single_network(self) -> str:
-        """The one network that sees images.
-
-        Raises:
-            UserError: there are several, or none.
-        """
-        if len(self.learned) == 1:
-            return self.learned[0]
-        names = ", ".join(self.learned) or "none"
-        raise UserError(
-            f"{self.path} names {len(self.learned)} networks that see images ({names}): training wants "
-            "exactly one; use ConstraintCircuit in a loop of your own for more"
+    query = _query(statements, text)
+    networks = []
+    for neural in statements.neural:
+        names = {str(v) for image in neural.inputs for v in variables(image)}
+        places = {i for i, a in enumerate(neural.head.args) if isinstance(a, Var) and str(a) in names}
+        networks.append(((neural.head.functor, neural.head.arity), places))
+    images, lists = image_variables(query, image_arguments(statements.rules, networks))
+    if lists:
+        raise statements.source.error(
+            query,
+            f"{lists[0]} in {query} stands for a list of images of no known length: write the list out, "
+            f"as in query({query.functor}([A, B], …)) or --query",
         )
+    slots = {str(v) for v in images}
+    symbols = tuple(dict.fromkeys(v for v in variables(query) if str(v) not in slots))
+    return Program(
+        source=statements.source,
+        statements=tuple(statements.taken),
+        neural=tuple(statements.neural),
+        parameters=tuple(statements.parameters),
+        evidence=tuple(statements.evidence),
+        query=query,
+        slots=tuple(images),
+        symbols=symbols,
+        rules=tuple(statements.rules),
+        support=tuple(head for head, body in statements.rules if head.functor == "support" and body is None),
+        trusted=statements.trusted,
+        line_info=statements.line_info,
+    )
 
 
-def is_observed(network: str) -> bool:
-    """Whether a network of this name is fed labels instead of images."""
-    return network == OBSERVED or network.startswith(OBSERVED + "_")
+def _query(statements: Statements, text: str | None) -> Term:
+    if text is not None:
+        return _asked(statements, text)
+    if len(statements.queries) == 1:
+        return _known(statements, _named(statements.queries[0].args[0]), statements.queries[0])
+    if statements.queries:
+        names = "; ".join(f"--query '{query.args[0]}'" for query in statements.queries)
+        raise statements.source.error(statements.queries[1], f"more than one query: choose one of {names}")
+    defined: dict[Key, Term] = {}
+    for head, _ in statements.rules:
+        if head.functor not in ("support", "_directive"):
+            defined.setdefault((head.functor, head.arity), head)
+    neural = {(n.head.functor, n.head.arity) for n in statements.neural}
+    rules = [*statements.rules, *((Term("evidence"), atom) for atom, _ in statements.evidence)]
+    called = {call.key for head, body in rules for call in calls(body) if call.key != key_of(head)}
+    candidates = [key for key in defined if key_of(defined[key]) not in called]
+    candidates = [key for key in candidates if key not in neural] or candidates
+    if len(candidates) == 1:
+        (functor, arity) = candidates[0]
+        return _generic(functor, arity, defined[candidates[0]])
+    place = defined[candidates[1]] if candidates else None
+    what = "more than one predicate may be" if candidates else "no predicate can be told to be"
+    names = ", ".join(f"{f}/{a}" for f, a in candidates or defined) or "none"
+    raise statements.source.error(
+        place,
+        f"{what} the query (candidates: {names}): name it with query(…). in the program, or --query",
+    )
 
 
-def _clause(heads: list[Term], body: Term | None) -> Term:
-    if body is None:
-        return heads[0] if len(heads) == 1 else Or.from_list(heads)
-    return Clause(heads[0], body) if len(heads) == 1 else AnnotatedDisjunction(heads, body)
+def _asked(statements: Statements, text: str) -> Term:
+    try:
+        (term,) = PrologString(text.strip().rstrip(".") + ".")
+    except (ParseError, ValueError):
+        raise statements.source.error(
+            None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
+        ) from None
+    if type(term) is not Term or term.probability is not None:
+        raise statements.source.error(
+            None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
+        )
+    _forget_places(term)
+    return _known(statements, _named(term), None)
+
+
+def _known(statements: Statements, query: Term, place: Term | None) -> Term:
+    defined = {(head.functor, head.arity) for head, _ in statements.rules}
+    if (query.functor, query.arity) in defined:
+        return query
+    errors = check_calls(
+        statements.source,
+        [*statements.rules, (Term("query"), query)],
+        set(),
+        statements.libraries(),
+        statements.trusted,
+    )
+    known = ", ".join(sorted(f"{f}/{a}" for f, a in defined if f != "_directive")) or "none"
+    hint = f": {str(errors[-1]).split(': ', 1)[1]}" if errors else ""
+    raise statements.source.error(place, f"no rule defines the query {query}{hint} (defined are {known})")
+
+
+def _forget_places(term: Term) -> None:
+    """A query that is not in the program has no place there; neither have the terms in it."""
+    term.location = None
+    for argument in term.args:
+        if isinstance(argument, Term):
+            _forget_places(argument)
+
+
+def _named(query: Term) -> Term:
+    """The query with a name for every ``_``."""
+    count = 0
+
+    def name(term: Term) -> Term:
+        nonlocal count
+        if isinstance(term, Var):
+            if str(term) != "_":
+                return term
+            count += 1
+            return Var(f"_{count}")
+        if isinstance(term, Term) and term.args:
+            return term.with_args(*(name(argument) for argument in term.args))
+        return term
+
+    return name(query)
+
+
+def _generic(functor: str, arity: int, head: Term) -> Term:
+    """A query of different variables, with the names that the predicate's first clause gives them."""
+    names: list[str] = []
+    for position, argument in enumerate(head.args):
+        given = str(argument) if isinstance(argument, Var) else ""
+        names.append(given if given[:1].isalpha() and given not in names else f"A{position + 1}")
+    return Term(functor, *(Var(name) for name in names), location=head.location)

@@ -25,7 +25,7 @@ from problog.formula import LogicFormula
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.compiler import compile_program
-from nesy_gedi.logic.reader import parse_program
+from nesy_gedi.logic.program import parse_program
 from nesy_gedi.logic.source import ProgramError, Source
 
 Say = Callable[[dict[str, Any]], None]

@@ -125,8 +125,7 @@ def test_shrinking_averages_instead_of_picking_pixels(tmp_path: Path) -> None:
     assert read_image(path, width=16).shape == (1, 64, 16)
 
 
-def test_transparency_is_filled_before_the_size_changes(tmp_path: Path) -> None:
-    """The colour that nobody sees must not leak into its neighbours."""
+def test_hidden_colours_do_not_leak_when_the_size_changes(tmp_path: Path) -> None:
     image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     image.paste((255, 255, 255, 255), (0, 0, 4, 8))
     image.save(tmp_path / "hidden.png")
@@ -138,10 +137,8 @@ def refusal(path: Path, **options: int) -> str:
         warnings.simplefilter("error")
         with pytest.raises(UserError) as caught:
             read_image(path, **options)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
+    assert str(path) in str(caught.value)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +153,9 @@ def test_missing_file_names_the_nearest(tmp_path: Path, there: str, asked: str) 
 def test_missing_file_without_a_like_name_and_missing_folder(tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     assert "not among the 1 files of its folder" in refusal(tmp_path / "x.png")
+    for k in range(2000):  # too many to compare with
+        (tmp_path / f"{k}.txt").touch()
+    assert "not among the 2,001 files of its folder" in refusal(tmp_path / "2000.txt")
     assert f"not even a folder {tmp_path / 'gone'}" in refusal(tmp_path / "gone" / "x.png")
 
 
@@ -165,7 +165,7 @@ def test_what_is_no_image_file_is_refused(tmp_path: Path) -> None:
     assert "no image of a kind that Pillow knows" in refusal(tmp_path / "text.png")
     (tmp_path / "empty.png").touch()
     assert "no image of a kind that Pillow knows" in refusal(tmp_path / "empty.png")
-    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe.png")  # nobody writes into it: opening it would take forever
     assert "no ordinary file" in refusal(tmp_path / "pipe.png")
 
 
@@ -173,6 +173,8 @@ def test_what_is_no_image_file_is_refused(tmp_path: Path) -> None:
 def test_truncated_file_is_refused(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path / f"cut.{suffix}", noise(30, 30))
     path.write_bytes(path.read_bytes()[:-200])
+    assert "cannot be read as an image" in refusal(path)
+    path.write_text("P2 4 4 255 1 2 3")  # grey values as text, of which Pillow's decoder makes a ValueError
     assert "cannot be read as an image" in refusal(path)
 
 
@@ -190,10 +192,6 @@ def test_image_above_pillows_limit_is_refused(
     assert f"above {limit} pixels" in refusal(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
     assert read_image(path).shape == (1, 6, 5)
-
-
-def test_other_numbers_of_channels_are_refused(tmp_path: Path) -> None:
-    assert "2 channels" in refusal(saved(tmp_path / "a.png", noise(2, 2)), channels=2)
 
 
 @settings(max_examples=150, deadline=None)
@@ -224,6 +222,7 @@ def test_stack_has_channels_and_size_of_the_first(tmp_path: Path) -> None:
         assert images.flatten(1).float().std(1).tolist() == [0] * len(paths)
         assert images[:, 0, 0, 0].tolist() == [7 if path == grey else 50 for path in paths]
     assert read_images([grey, colour], channels=3, height=2, width=8).shape == (2, 3, 2, 8)
+    assert "2 channels" in refusal(grey, channels=2)
 
 
 def test_every_wrong_file_is_reported_and_the_first_right_one_decides_the_size(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nesy_gedi.data.table import Mistakes, nearest, read_table
@@ -48,6 +48,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     gaps=st.lists(st.integers(0, 2), min_size=6, max_size=6),
     mark=st.sampled_from(["", "\ufeff"]),
+)
+@example(
+    [("a\rb", "a\r\nb", "a\nb"), ("", "c", "")], list(COLUMNS), ",", "\r\n", csv.QUOTE_ALL, [0, 1, 2], ""
 )
 def test_written_table_reads_back_with_its_line_numbers(
     path: Path,

@@ -1,4 +1,4 @@
-"""Terms and rules as the brute-force interpreter of the tests has them, read by ProbLog's parser (test support)."""
+"""Terms and rules of the tests' brute-force interpreter, as ProbLog's parser reads them (test support)."""
 
 import itertools
 import operator

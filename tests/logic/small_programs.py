@@ -9,8 +9,7 @@ import torch
 
 from nesy_gedi.logic.circuit import ConstraintCircuit, Evaluator, LogProbs
 from nesy_gedi.logic.layers import LayeredCircuit
-from nesy_gedi.logic.program import Program
-from nesy_gedi.logic.reader import parse_program, read_program
+from nesy_gedi.logic.program import Program, parse_program, read_program
 from nesy_gedi.logic.source import Source
 from nesy_gedi.resources import resource
 

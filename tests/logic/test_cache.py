@@ -11,7 +11,7 @@ import pytest
 from nesy_gedi.logic import cache
 from nesy_gedi.logic.cache import cache_folder, cache_key, cached
 from nesy_gedi.logic.compiler import compile_program
-from nesy_gedi.logic.reader import parse_program
+from nesy_gedi.logic.program import parse_program
 from nesy_gedi.logic.source import Source
 
 TEXT = """nn(net, [X], Y, [0, 1, 2]) :: digit(X, Y).
@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from nesy_gedi.logic.cache import cache_key, cached
 from nesy_gedi.logic.compiler import compile_program
-from nesy_gedi.logic.reader import parse_program
+from nesy_gedi.logic.program import parse_program
 from nesy_gedi.logic.source import Source
 program = parse_program(Source(Path("sum.pl"), sys.argv[1]), "sum(X, Y, Z)")
 made = []

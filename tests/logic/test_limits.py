@@ -14,7 +14,7 @@ import pytest
 from nesy_gedi.logic import limits as module
 from nesy_gedi.logic.compiler import compile_program
 from nesy_gedi.logic.limits import Limits, compile_limited
-from nesy_gedi.logic.reader import parse_program, read_program
+from nesy_gedi.logic.program import parse_program, read_program
 from nesy_gedi.logic.source import ProgramError, Source
 from nesy_gedi.resources import resource
 
@@ -270,7 +270,7 @@ class Popen(real):
         print(self.pid, flush=True)
 from pathlib import Path
 from nesy_gedi.logic.limits import Limits, compile_limited
-from nesy_gedi.logic.reader import parse_program
+from nesy_gedi.logic.program import parse_program
 from nesy_gedi.logic.source import Source
 program = parse_program(Source(Path("mine.pl"), sys.argv[1]))
 subprocess.Popen = Popen

@@ -477,6 +477,7 @@ def test_syntax_errors(text: str, place: str, words: list[str]) -> None:
     assert all(word in str(raised.value) for word in words), raised.value
 
 
+@pytest.mark.filterwarnings("ignore:The use of")  # ProbLog's parser, on == and \\==
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(alphabet="pX(), .:-[]|=\\+'\"0!<>;\n", max_size=30))
 def test_whatever_the_text_parsing_ends_in_a_place(text: str) -> None:

@@ -17,7 +17,7 @@ from random_programs import random_programs
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.circuit import ConstraintCircuit
-from nesy_gedi.logic.reader import read_program
+from nesy_gedi.logic.program import read_program
 
 NAMES = {"X": "x1", "Y": "x2"}
 SAME = {"X": "x1", "Y": "x1"}

@@ -6,9 +6,9 @@ from small_programs import program_of, shipped
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.circuit import ConstraintCircuit
-from nesy_gedi.logic.program import ProgramError
-from nesy_gedi.logic.reader import Reader, read_program
+from nesy_gedi.logic.program import ProgramError, read_program
 from nesy_gedi.logic.source import Source
+from nesy_gedi.logic.statements import Statements
 
 NN = "nn(net, [X], Y, [a, b, c]) :: symbol(X, Y).\n"
 P = "p(X) :- symbol(X, a).\n"
@@ -272,7 +272,7 @@ def test_what_is_right_is_not_refused(text):
 
 def test_every_mistake_is_listed_in_order(tmp_path):
     text = "p(X) :- q(X).\n2 :: u.\n" + NN + "evidence(p(X)).\n0.4 :: v; 0.7 :: w.\nquery(p(X)) :- v.\n"
-    errors = Reader(Source(tmp_path / "mine.pl", text)).errors
+    errors = Statements(Source(tmp_path / "mine.pl", text)).errors
     assert [(error.line, error.column) for error in errors] == [(1, 9), (2, 6), (4, 1), (5, 8), (6, 1)]
 
 

@@ -1,7 +1,10 @@
-"""Read a DeepProbLog program from its file, check all of it, and settle which query is meant."""
+"""Take a program's text apart, statement by statement, and collect every mistake in it.
+
+What is not supported is refused with the place in the file where it stands, never ignored:
+a constraint that silently lost its `evidence` would train a network on something else.
+"""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from problog.errors import ParseError
 from problog.logic import (
@@ -16,51 +19,33 @@ from problog.logic import (
 )
 from problog.program import PrologString
 
-from nesy_gedi.logic.calls import Key, Rule, calls, key_of
+from nesy_gedi.logic.calls import Rule
+from nesy_gedi.logic.declarations import NeuralPredicate, Parameter
 from nesy_gedi.logic.explain import explain
 from nesy_gedi.logic.mistakes import check_calls
-from nesy_gedi.logic.program import NeuralPredicate, Parameter, Program
-from nesy_gedi.logic.slots import image_arguments, image_variables, variables
-from nesy_gedi.logic.source import ProgramError, Source, read_source
+from nesy_gedi.logic.slots import variables
+from nesy_gedi.logic.source import ProgramError, Source
 
 _EXAMPLE = "nn(net, [X], Y, [0, 1, 2]) :: digit(X, Y)."
 _FALSE_TRUE = (Term("false"), Term("true"))
 
 
-def read_program(path: str | Path, query: str | None = None, trusted: bool = False) -> Program:
-    """Read and check the DeepProbLog program in a file.
-
-    Args:
-        path: the ``.pl`` file.
-        query: the query as text, for example ``"addition(X, Y, Z)"``. By default the one that the
-            program's ``query/1`` names, else the predicate that no other predicate calls.
-        trusted: let the program read files and run code while it is grounded.
-
-    Raises:
-        UserError: there is no such file, or it is not a text file.
-        ProgramError: the first mistake in the program.
-    """
-    return parse_program(read_source(Path(path)), query, trusted)
-
-
-def parse_program(source: Source, query: str | None = None, trusted: bool = False) -> Program:
-    """Read and check a program whose text is at hand; see :func:`read_program`."""
-    reader = Reader(source, trusted)
-    if reader.errors:
-        raise reader.errors[0]
-    return reader.program(query)
-
-
-class Reader:
-    """Takes one source text apart.
+class Statements:
+    """One source text, taken apart.
 
     Attributes:
+        taken: clauses and directives that are grounded as they are.
+        neural: the neural predicates.
+        parameters: the disjunctions with learnable probabilities.
+        evidence: ground atoms, and whether they are true.
+        queries: the atoms ``query(…)``.
+        rules: heads and bodies of all clauses.
         errors: every mistake found, in the order of the text.
     """
 
     def __init__(self, source: Source, trusted: bool = False) -> None:
         self.source, self.trusted = source, trusted
-        self.statements: list[Term] = []
+        self.taken: list[Term] = []
         self.neural: list[NeuralPredicate] = []
         self.parameters: list[Parameter] = []
         self.evidence: list[tuple[Term, bool]] = []
@@ -81,7 +66,7 @@ class Reader:
             except ProgramError as error:
                 self.errors.append(error)
         evidence = [(Term("evidence"), atom) for atom, _ in self.evidence]
-        self.errors += check_calls(source, [*self.rules, *evidence], set(), self._libraries(), trusted)
+        self.errors += check_calls(source, [*self.rules, *evidence], set(), self.libraries(), trusted)
         if not self.neural and not self.errors:
             self.errors.append(
                 source.error(None, f"no network is mentioned: write one, for example {_EXAMPLE}")
@@ -89,7 +74,7 @@ class Reader:
         self.errors += self._sizes()
         self.errors.sort(key=lambda error: (error.line, error.column))
 
-    def _libraries(self) -> list[str]:
+    def libraries(self) -> list[str]:
         """Names in ``:- use_module(library(name))``."""
         found = []
         for head, body in self.rules:
@@ -123,7 +108,7 @@ class Reader:
         ):
             raise self.source.error(heads[0], f"{heads[0].functor}(…) has no probability: leave it out")
         if heads[0].functor == "_directive":
-            self.statements.append(statement)
+            self.taken.append(statement)
         elif any(_is(label, "nn") for label in labels):
             self._take_neural(heads, body)
         elif any(_is(label, "t") for label in labels):
@@ -140,7 +125,7 @@ class Reader:
                     "support(…) lists readings, from which examples are drawn, as facts without conditions: "
                     "write them so, or give your predicate another name",
                 )
-            self.statements.append(statement)
+            self.taken.append(statement)
         self.rules += [(head, body) for head in heads]
         return None
 
@@ -275,95 +260,6 @@ class Reader:
         if any(isinstance(c, Var) or not c.is_ground() for c in classes):
             raise self.source.error(place, f"the classes must be constants, without variables: {_EXAMPLE}")
 
-    def program(self, text: str | None = None) -> Program:
-        """The program with the query that is meant.
-
-        Raises:
-            ProgramError: it cannot be told which query, or the query does not fit.
-        """
-        query = self._query(text)
-        networks = []
-        for neural in self.neural:
-            names = {str(v) for image in neural.inputs for v in variables(image)}
-            places = {i for i, a in enumerate(neural.head.args) if isinstance(a, Var) and str(a) in names}
-            networks.append(((neural.head.functor, neural.head.arity), places))
-        images, lists = image_variables(query, image_arguments(self.rules, networks))
-        if lists:
-            raise self.source.error(
-                query,
-                f"{lists[0]} in {query} stands for a list of images of no known length: write the list out, "
-                f"as in query({query.functor}([A, B], …)) or --query",
-            )
-        slots = {str(v) for v in images}
-        symbols = tuple(dict.fromkeys(v for v in variables(query) if str(v) not in slots))
-        return Program(
-            source=self.source,
-            statements=tuple(self.statements),
-            neural=tuple(self.neural),
-            parameters=tuple(self.parameters),
-            evidence=tuple(self.evidence),
-            query=query,
-            slots=tuple(images),
-            symbols=symbols,
-            rules=tuple(self.rules),
-            support=tuple(head for head, body in self.rules if head.functor == "support" and body is None),
-            trusted=self.trusted,
-            line_info=self.line_info,
-        )
-
-    def _query(self, text: str | None) -> Term:
-        if text is not None:
-            return self._asked(text)
-        if len(self.queries) == 1:
-            return self._known(_named(self.queries[0].args[0]), self.queries[0])
-        if self.queries:
-            names = "; ".join(f"--query '{query.args[0]}'" for query in self.queries)
-            raise self.source.error(self.queries[1], f"more than one query: choose one of {names}")
-        defined: dict[Key, Term] = {}
-        for head, _ in self.rules:
-            if head.functor not in ("support", "_directive"):
-                defined.setdefault((head.functor, head.arity), head)
-        neural = {(n.head.functor, n.head.arity) for n in self.neural}
-        rules = [*self.rules, *((Term("evidence"), atom) for atom, _ in self.evidence)]
-        called = {call.key for head, body in rules for call in calls(body) if call.key != key_of(head)}
-        candidates = [key for key in defined if key_of(defined[key]) not in called]
-        candidates = [key for key in candidates if key not in neural] or candidates
-        if len(candidates) == 1:
-            (functor, arity) = candidates[0]
-            return _generic(functor, arity, defined[candidates[0]])
-        place = defined[candidates[1]] if candidates else None
-        what = "more than one predicate may be" if candidates else "no predicate can be told to be"
-        names = ", ".join(f"{f}/{a}" for f, a in candidates or defined) or "none"
-        raise self.source.error(
-            place,
-            f"{what} the query (candidates: {names}): name it with query(…). in the program, or --query",
-        )
-
-    def _asked(self, text: str) -> Term:
-        try:
-            (term,) = PrologString(text.strip().rstrip(".") + ".")
-        except (ParseError, ValueError):
-            raise self.source.error(
-                None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
-            ) from None
-        if type(term) is not Term or term.probability is not None:
-            raise self.source.error(
-                None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
-            )
-        _forget_places(term)
-        return self._known(_named(term), None)
-
-    def _known(self, query: Term, place: Term | None) -> Term:
-        defined = {(head.functor, head.arity) for head, _ in self.rules}
-        if (query.functor, query.arity) in defined:
-            return query
-        errors = check_calls(
-            self.source, [*self.rules, (Term("query"), query)], set(), self._libraries(), self.trusted
-        )
-        known = ", ".join(sorted(f"{f}/{a}" for f, a in defined if f != "_directive")) or "none"
-        hint = f": {str(errors[-1]).split(': ', 1)[1]}" if errors else ""
-        raise self.source.error(place, f"no rule defines the query {query}{hint} (defined are {known})")
-
 
 def _parts(statement: Term) -> tuple[list[Term], Term | None]:
     if isinstance(statement, AnnotatedDisjunction):
@@ -383,38 +279,3 @@ def _is(label: object, functor: str) -> bool:
         and label.functor == functor
         and label.arity > 0
     )
-
-
-def _forget_places(term: Term) -> None:
-    """A query that is not in the program has no place there; neither have the terms in it."""
-    term.location = None
-    for argument in term.args:
-        if isinstance(argument, Term):
-            _forget_places(argument)
-
-
-def _named(query: Term) -> Term:
-    """The query with a name for every ``_``."""
-    count = 0
-
-    def name(term: Term) -> Term:
-        nonlocal count
-        if isinstance(term, Var):
-            if str(term) != "_":
-                return term
-            count += 1
-            return Var(f"_{count}")
-        if isinstance(term, Term) and term.args:
-            return term.with_args(*(name(argument) for argument in term.args))
-        return term
-
-    return name(query)
-
-
-def _generic(functor: str, arity: int, head: Term) -> Term:
-    """A query of different variables, with the names that the predicate's first clause gives them."""
-    names: list[str] = []
-    for position, argument in enumerate(head.args):
-        given = str(argument) if isinstance(argument, Var) else ""
-        names.append(given if given[:1].isalpha() and given not in names else f"A{position + 1}")
-    return Term(functor, *(Var(name) for name in names), location=head.location)
