@@ -39,10 +39,11 @@ def audit_program(circuit: ConstraintCircuit, support: str | None, most: int) ->
     satisfy = "reading of the symbols satisfies" if found.count == 1 else "readings of the symbols satisfy"
     yield f"{found.count:,} {satisfy} all of them"
     marginal = found.maps(most, "marginal")
-    for maps in found.maps(most):
+    listed_maps = found.maps(most + 1)
+    for maps in listed_maps[:most]:
         yield f"  {_reading(maps, domains)}{'' if maps in marginal else _ruled_out(maps)}"
-    if found.count > most:
-        yield f"  … and {found.count - most:,} more"
+    if len(listed_maps) > most:  # a listed map stands for all readings of symbols that no image shows
+        yield "  … and more" if found.unseen else f"  … and {found.count - most:,} more"
     yield f"with clusters kept balanced by the term prior: {found.balanced:,}"
     yield f"with the prior set to the program's own marginal: {found.marginal:,}"
     if found.unseen:

@@ -85,6 +85,8 @@ class Experiment:
         program = None
         if request.program is not None:
             program = read_program(request.program, request.query, request.trust_program)
+        elif request.query is not None or request.distribution != "readings":
+            raise UserError("--query and --distribution are about a program: give one with --program")
         self.learner, self.examples = self._learner(program)
         self._check_classes(changes)
         slots = self.learner.examples(1, 0).images.shape[1] if program else 1

@@ -31,7 +31,8 @@ class NamingConfig:
         searches: number of searches, spread evenly over the training; 0 never searches.
         starts: hill climbs of one search.
         until: no search after this share of the training.
-        gain: least improvement in the share of satisfied examples that is worth renaming.
+        gain: least improvement in the share of satisfied examples that is worth renaming; a quarter of what
+            is not satisfied will do too: late in training, two swapped names may cost a percent.
         largest_cluster: no search while one cluster holds more than this share of the images: when
             everything lies in one cluster, "all are zero" satisfies every sum.
         restarts: trainings to begin anew, at most, while too few examples are satisfied at the end.
@@ -50,6 +51,10 @@ class NamingConfig:
         check_ranges(self, dict.fromkeys(("until", "gain", "largest_cluster"), (0.0, 1.0)))
         check_ranges(self, dict.fromkeys(("searches", "restarts", "restart_below"), (0, math.inf)))
         check_ranges(self, {"starts": (1, math.inf)})
+
+    def least_gain(self, satisfied: float) -> float:
+        """Least improvement that is worth renaming where a share of the examples is satisfied."""
+        return min(self.gain, (1 - satisfied) / 4)
 
     def due(self, epoch: int, epochs: int) -> bool:
         """Whether a search comes after this epoch, counted from 1."""

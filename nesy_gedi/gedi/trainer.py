@@ -196,7 +196,7 @@ class Trainer:
         if last or not due or largest > naming.largest_cluster:
             return satisfied, largest, False
         best = best_namings(clusters, classes, self.naming_generator, naming.starts)[0]
-        if best.share <= satisfied or best.share < satisfied + naming.gain:
+        if best.share <= satisfied or best.share < satisfied + naming.least_gain(satisfied):
             return satisfied, largest, False
         rename_clusters(self.network.last_layer, best.classes, self.optimizers)
         return satisfied, largest, True

@@ -70,7 +70,7 @@ class ExampleConstraint(nn.Module):
         if slots * math.log(classes) + math.log(len(self.labels)) > math.log(_MOST_READINGS):
             return self._judge(readings, kinds)
         places = classes ** torch.arange(slots)
-        if self._table is None:
+        if self._table is None or not self.circuit.certain:  # learned probabilities move
             every = torch.arange(classes**slots).unsqueeze(1) // places % classes
             count = len(self.labels)
             self._table = self._judge(

@@ -50,7 +50,7 @@ class _Compiler:
             self.meaning.update({variable: (number, value) for value, variable in enumerate(own)})
             if choice.size == 2:
                 self.meaning[-own[0]] = (number, 1)
-        self.manager = SddManager.from_vtree(_vtree(self.variables)) if count else SddManager(1)
+        self.manager = SddManager.from_vtree(vtree(self.variables)) if count else SddManager(1)
         self.exactly_one = [
             self.manager.true() if choice.size == 2 else self._exactly_one(own)
             for choice, own in zip(ground.choices, self.variables, strict=True)
@@ -151,7 +151,7 @@ class _Translation:
         return self.done[diagram.id]
 
 
-def _vtree(choices: Sequence[Sequence[int]]) -> Vtree:
+def vtree(choices: Sequence[Sequence[int]]) -> Vtree:
     """Choices one after the other, as grounding met them; the variables of each in a balanced tree."""
     lines: list[str] = []
 

@@ -213,21 +213,11 @@ class _Sorter:
             bound: dict[str, Term] = {}
             _bind(self.program.query, answer, bound)
             if number is not None and all(name in bound and bound[name].is_ground() for name in wanted):
-                symbols = tuple(str(bound[name]) for name in wanted)
-                found[symbols] = self._either(found.get(symbols), number)
+                # terms of one text are one term: ProbLog compares constants, also 0.3 and 0.1 + 0.2, by it
+                found[tuple(str(bound[name]) for name in wanted)] = number
         if all(_is_number(symbol) for answer in found for symbol in answer):
             found = dict(sorted(found.items(), key=lambda item: [float(symbol) for symbol in item[0]]))
         self.ground.answers, self.ground.roots = list(found), list(found.values())
-
-    def _either(self, one: int | None, other: int) -> int:
-        """Number of a disjunction: two answers may have one text, as 0.3 and 0.1 + 0.2."""
-        if one is None or one == other:
-            return other
-        if 0 in (one, other):
-            return 0
-        gate = max(self.ground.gates) + 1
-        self.ground.gates[gate] = ("disj", (one, other))
-        return gate
 
 
 def _bind(pattern: Any, term: Any, bound: dict[str, Term]) -> None:

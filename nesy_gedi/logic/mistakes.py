@@ -59,7 +59,6 @@ class _Checker:
         self.source, self.rules, self.trusted = source, rules, trusted
         self.own = defined(rules)
         self.found = [call for _, body in rules for call in calls(body, self.own)]
-        self.libraries = set(libraries)
         brought = {key for library in libraries for key in library_predicates(library)}
         brought |= {key for call in self.found for key in imported(call.goal)}
         self.known = {*self.own, *extra, *brought, *builtins()}
@@ -82,10 +81,7 @@ class _Checker:
             if key in builtins() or refused(key) is not None:
                 yield head, f"{name(key)} is built into ProbLog: give your predicate another name"
             elif key == ("-->", 2):
-                yield (
-                    head,
-                    "`-->` is not supported: write clauses with two more arguments, lists",
-                )
+                yield head, "`-->` is not supported: write clauses with two more arguments, lists"
             elif key == ("-", 2) and str(head.args[0]) == "?":
                 yield head, "`?-` asks nothing here: write query(…)."
             elif key == (":", 2) and isinstance(head.args[0], Constant):
@@ -148,19 +144,14 @@ class _Checker:
 
     def _unfounded(self) -> Iterator[tuple[Term, str]]:
         for cycle in () if self.open else unfounded_cycles(self.rules):
-            text = " -> ".join(map(name, cycle))
-            yield (
-                self.own[cycle[0]],
-                f"{text}: can never hold, since each needs the next: add a clause that needs none of them",
-            )
+            what = f"{' -> '.join(map(name, cycle))}: can never hold, since each needs the next"
+            yield self.own[cycle[0]], f"{what}: add a clause that needs none of them"
 
 
 def _conjunctions(call: Call) -> Iterator[tuple[Term, str]]:
     """Goals handed over as (a, b) or (a ; b), which ProbLog runs only in a clause of their own."""
     for argument in call.goal.args:
         inner = argument.args[0] if isinstance(argument, Not) else argument
-        if isinstance(inner, And | Or) and not isinstance(inner, Var):
-            yield (
-                inner,
-                f"{name(call.key)} takes one goal, not `{inner}`: define a predicate by it and call that one",
-            )
+        if isinstance(inner, And | Or):
+            what = f"{name(call.key)} takes one goal, not `{inner}`"
+            yield inner, f"{what}: define a predicate by it and call that one"

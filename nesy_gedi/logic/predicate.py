@@ -103,7 +103,9 @@ class DeepProbLogConstraint(nn.Module):
     """log P(query) by DeepProbLog itself, row by row: the slow, independent engine.
 
     Gives what :class:`~nesy_gedi.logic.circuit.ConstraintCircuit` gives for one network. Probabilities are
-    not in log space: below about 1e-38 they are zero.
+    not in log space: below about 1e-38 they are zero. DeepProbLog grounds outside the sandbox: hand it
+    programs that :class:`~nesy_gedi.logic.circuit.ConstraintCircuit` has compiled before, which proves that
+    nothing refused is reached.
 
     Args:
         program: the checked program.

@@ -13,9 +13,11 @@ from pysdd.sdd import SddManager, SddNode
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.logic.arithmetic import ONE, ZERO, ArithmeticCircuit, Builder
-from nesy_gedi.logic.diagram import _vtree
+from nesy_gedi.logic.diagram import vtree
 
 _MOST_ELEMENTS = 1_000_000  # of one diagram
+_MOST_SYMBOLS = 200  # PySDD recurses from symbol to symbol
+_MOST_LITERALS = 2_000_000  # of all readings together
 
 
 class MapDiagrams:
@@ -27,16 +29,23 @@ class MapDiagrams:
     Attributes:
         readings: for each symbol and reading the diagram "it is read as this, and as nothing else".
         all: all maps.
+
+    Raises:
+        UserError: there are too many symbols or readings.
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
+        if len(sizes) > _MOST_SYMBOLS or sum(size**2 for size in sizes) > _MOST_LITERALS:
+            raise UserError(
+                f"too many symbols to count their readings: {len(sizes)}, with up to {max(sizes)} readings "
+                f"each; audit the program with smaller domains, at most about 100 symbols in all"
+            )
         starts = accumulate(sizes, initial=1)
         self._variables = [
             list(range(start, start + size)) for start, size in zip(starts, sizes, strict=False)
         ]
-        # right-linear over the symbols: PySDD's recursion stays as shallow as there are symbols
-        self.manager = SddManager.from_vtree(_vtree(self._variables))
+        self.manager = SddManager.from_vtree(vtree(self._variables))
         self.readings = [[self._only(own, chosen) for chosen in own] for own in self._variables]
         each = [reduce(self.manager.disjoin, readings) for readings in self.readings]
         self.all = reduce(self.manager.conjoin, reversed(each))

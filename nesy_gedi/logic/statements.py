@@ -6,7 +6,6 @@ a constraint that silently lost its `evidence` would train a network on somethin
 
 from collections.abc import Sequence
 
-from problog.errors import ParseError
 from problog.logic import (
     AnnotatedDisjunction,
     Clause,
@@ -21,7 +20,6 @@ from problog.program import PrologString
 
 from nesy_gedi.logic.calls import Rule
 from nesy_gedi.logic.declarations import NeuralPredicate, Parameter
-from nesy_gedi.logic.explain import explain
 from nesy_gedi.logic.mistakes import check_calls
 from nesy_gedi.logic.slots import variables
 from nesy_gedi.logic.source import ProgramError, Source
@@ -54,11 +52,10 @@ class Statements:
         self.errors: list[ProgramError] = []
         self.line_info: object = None
         try:
-            parsed = PrologString(source.text)
-            statements = list(parsed)
-            self.line_info = parsed.line_info
-        except ParseError as error:
-            self.errors.append(explain(source, error, []))
+            statements = source.statements()
+            self.line_info = PrologString(source.text).line_info
+        except ProgramError as error:
+            self.errors.append(error)
             return
         for statement in statements:
             try:

@@ -206,7 +206,9 @@ class _Prover:
             self._round(top)
             if not self.cyclic:
                 break
-        self.complete.update(self.tables)
+        for called, table in self.tables.items():
+            # what a negated goal has completed meanwhile was not gone through again
+            self.complete.setdefault(called, table)
         return self.complete[top]
 
     def _round(self, goal: Value) -> dict[Value, int]:

@@ -74,6 +74,11 @@ def test_networks_over_two_images():
     triple = circuit_of("nn(net, [X, Y]) :: near(X, Y).\nchain(X, Y, Z) :- near(X, Y), near(Y, Z).")
     assert triple.networks["net"].slots == ((0, 1), (1, 2))
     assert probability(triple, torch.tensor([[[0.5], [0.25]]]).log()) == pytest.approx([0.125])
+    unread = circuit_of(
+        "nn(net, [X, Y]) :: near(X, Y).\np(X, Y, Z) :- near(X, Y).\np(X, Y, Z) :- fail, near(Y, Z)."
+    )
+    assert (unread.slots, unread.networks["net"].slots) == (("X", "Y", "Z"), ((0, 1),))
+    assert probability(unread, torch.tensor([[[0.5]]]).log()) == pytest.approx([0.5])
 
 
 def test_several_networks_are_given_by_name():
@@ -146,6 +151,7 @@ def test_the_network_is_not_asked_twice_about_one_image():
 
 def test_copies_and_moves_take_everything_along():
     circuit = circuit_of(ADD.replace("add(X", "t(0.2) :: lost.\nadd(X").replace("Z is", "\\+ lost, Z is"))
+    fresh = copy.deepcopy(circuit)
     log_probs, images = random_log_probs(0, 2, 2, 4), torch.tensor([[0, 1], [2, 2]])
     value = circuit(log_probs, images)
     other = copy.deepcopy(circuit)
@@ -154,8 +160,8 @@ def test_copies_and_moves_take_everything_along():
     torch.testing.assert_close(other(log_probs, images), value + math.log(0.4 / 0.8))
     torch.testing.assert_close(circuit(log_probs, images), value)
     assert list(circuit.state_dict()) == ["probabilities.logits.0"]  # the program makes the rest again
-    for moved in (copy.deepcopy(circuit).to("meta"), copy.deepcopy(circuit).double().to("meta")):
-        moved._circuit((0, 0))  # of a pattern that is met later; those met before are moved
+    for moved in (other.to("meta"), fresh.double().to("meta")):
+        moved._circuit((0, 0))  # met before and moved along, or met now and made where the others are
         tensors = [*moved.parameters(), *moved.buffers()]
         assert {tensor.device.type for tensor in tensors} == {"meta"}
         assert moved(log_probs.to("meta")).device.type == "meta"

@@ -101,23 +101,29 @@ def and_or_graph(seed):
 def decision_graph(seed, faults):
     """Decisions, which are deterministic, in chains with shared gates; some with a fault."""
     rng = random.Random(seed)
-    sizes = [rng.randint(2, 3) for _ in range(rng.randint(2, 5))]
+    sizes = [rng.randint(2, 4) for _ in range(rng.randint(2, 5))]
     gates = {}
 
     def gate(kind, children):
         gates[len(gates) + 1] = (kind, tuple(children))
         return len(gates)
 
+    def any_of(values):
+        return values[0] if len(values) == 1 else gate("disj", values)
+
     atoms = [[gate("atom", (c, v)) for v in range(size)] for c, size in enumerate(sizes)]
     level = [gate("conj", [rng.choice(atoms[0])])]
     for own in atoms[1:]:
         made = []
         for _ in range(rng.randint(1, 2)):
-            values = rng.sample(own, rng.randint(1, len(own)))
-            parts = [gate("conj", [rng.choice(level), value]) for value in values]
+            values = rng.sample(own, len(own))
+            cuts = [0, *sorted(rng.sample(range(1, len(own)), rng.randint(0, len(own) - 1))), len(own)]
+            groups = [values[i:j] for i, j in itertools.pairwise(cuts)][: rng.randint(1, 4)]
             if rng.random() < faults:
-                parts.append(gate("conj", [rng.choice(level), rng.choice(own)]))
-            made.append(gate("disj", parts))
+                groups.append(rng.sample(own, rng.randint(1, len(own))))
+            made.append(gate("disj", [gate("conj", [rng.choice(level), any_of(group)]) for group in groups]))
+        if rng.random() < faults:
+            made.append(gate("disj", [gate("disj", rng.choices(made, k=2)), rng.choice(made)]))
         level = made
     roots = [[number] for number in level] + [[level[0], rng.choice([level[-1], *atoms[0]])]]
     return ground_of(sizes, gates), roots
@@ -170,6 +176,9 @@ def formula(*terms):
     return gates, [[number(term)] for term in terms]
 
 
+LOW, HIGH = ["disj", (0, 0), (0, 1)], ["disj", (0, 1), (0, 2)]  # overlapping values of a larger choice
+
+
 @pytest.mark.parametrize(
     ("term", "proven", "count"),
     [
@@ -196,6 +205,8 @@ def formula(*terms):
         (["disj", ["disj", ["conj", X, Y], ["conj", NOT_X, NOT_Y]],
           ["disj", ["conj", X, NOT_Y], ["conj", NOT_X, NOT_Y, Z]]], False, 6),
         (["disj", ["conj", X, Y], ["conj", X, Y], ["conj", NOT_X, Z]], True, 4),
+        (["disj", ["disj", ["conj", X, Y], ["conj", NOT_X, NOT_Y]],
+          ["disj", ["conj", NOT_X, NOT_Y], ["conj", X, NOT_Y]]], False, 6),
     ],
 )  # fmt: skip
 def test_proofs_of_small_formulas(term, proven, count):
@@ -206,6 +217,26 @@ def test_proofs_of_small_formulas(term, proven, count):
     for found in filter(None, (circuit, diagram_circuit(ground, roots))):
         assert found.counts() == [count]
         assert_is_right(found, ground, roots)
+
+
+@pytest.mark.parametrize(
+    ("term", "proven", "count"),
+    [
+        (["conj", LOW, HIGH], True, 4),
+        (["disj", LOW, HIGH], True, 12),
+        (["disj", ["conj", LOW, Y], ["conj", HIGH, Y]], False, 6),
+        (["disj", ["conj", LOW, Y], ["conj", HIGH, Y], ["conj", Z, NOT_Y]], False, 9),
+        (["disj", ["conj", LOW, Y], ["conj", HIGH, NOT_Y]], True, 8),
+        (["disj", ["conj", LOW, Y], ["conj", (0, 2), Z]], True, 6),
+    ],
+)  # fmt: skip
+def test_proofs_with_several_values_of_one_choice(term, proven, count):
+    gates, roots = formula(term)
+    ground = ground_of((3, 2, 2), gates)
+    circuit = direct_circuit(ground, roots)
+    assert (circuit is not None) == proven
+    for found in filter(None, (circuit, diagram_circuit(ground, roots))):
+        assert found.counts() == [count]
 
 
 def test_negations_of_single_choices_are_proven_others_not():
@@ -239,14 +270,15 @@ def test_a_class_that_is_the_only_one_cannot_be_false():
     assert diagram_circuit(ground, [*roots, [-roots[0][0]]]).counts() == [3, 1]
 
 
-def test_long_proofs_are_given_up():
-    """Many pairs of parts that exclude each other by different choices: compiled instead."""
-    terms = ["disj"]
-    count = 700
-    for k in range(count):
-        terms.append(["conj", (k, 0), *((j, 1) for j in range(max(0, k - 1), k))])
-    gates, roots = formula(terms)
-    assert direct_circuit(ground_of([2] * count, gates), roots) is None
+@pytest.mark.parametrize(("size", "proven"), [(190, True), (220, False)])
+def test_long_proofs_are_given_up(size, proven):
+    """Three groups, any two of which exclude each other by another choice: all pairs are compared."""
+    groups = ([(0, 0), (1, 0)], [(0, 1), (2, 0)], [(1, 1), (2, 1)])
+    terms = [["conj", *group, (3 + g, k)] for g, group in enumerate(groups) for k in range(size)]
+    gates, roots = formula(["disj", *terms])
+    circuit = direct_circuit(ground_of([2, 2, 2, size, size, size], gates), roots)
+    assert (circuit is not None) == proven
+    assert circuit is None or circuit.counts() == [6 * size**3]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -127,6 +127,10 @@ def test_described_and_assign_are_a_round_trip():
     torch.testing.assert_close(other(uniform(other)), one(uniform(one)))
     again.load_state_dict(one.state_dict())
     torch.testing.assert_close(again(uniform(again)), one(uniform(one)))
+    again.probabilities.assign({"noise": 0.0, "even": 1.0, "odd": 0.0})
+    assert again.probabilities.described()["noise"] == pytest.approx(0, abs=2e-6)
+    assert again.probabilities.described()["even"] == pytest.approx(1, abs=2e-6)
+    assert all(logits.isfinite().all() for logits in again.probabilities.logits)
     again.probabilities.assign({})  # what is not named goes back to the program's
     assert again.probabilities.described() == pytest.approx(first)
 
