@@ -1,6 +1,7 @@
 """``nesy-gedi name``: names for the clusters of a network that was trained without any constraint."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from nesy_gedi.evaluation.clustering import clustering_score, predict
 from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.naming import Clusters, Naming, best_namings, rename_clusters
+from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.learning import Learner
 from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.limits import Limits
@@ -51,16 +53,8 @@ def name_run(
             f"{run} was trained on {description['data']['source']}, this is {images.source}, other images: "
             "give the folder of the first with --data-dir"
         )
-    config = TrainConfig(network=network.config)
-    learner = Learner(program, images, config, limits=Limits(timeout))
-    drawn = learner.examples(examples, seed)
-    constraint = learner.constraint(drawn)
-    assert constraint is not None
-    read = predict(network, images.train_images[drawn.images.flatten()]).view(drawn.images.shape)
-    clusters = Clusters(read, constraint.kinds, constraint.satisfied)
-    generator = np.random.default_rng(seed)
-    found = best_namings(clusters, network.config.classes, generator, config.naming.starts)
-    present = float(clusters.shares(np.arange(network.config.classes)[None])[0])
+    learner = Learner(program, images, TrainConfig(network=network.config), limits=Limits(timeout))
+    found, present = _search(learner, network, examples, seed)
     folder = RunFolder(Path(out) if out else free_folder(Path(run).parent, f"{Path(run).name}-named"))
     console.print(f"as they are, {present:.1%} of {examples:,} examples hold; the best names:")
     for naming in found:
@@ -72,21 +66,37 @@ def name_run(
         "named_from": run,
         "program": program.source.text,
         "query": str(program.query),
+        "request": {**description["request"], "trust_program": program.trusted},
     }
-    description["request"] = {**description["request"], "trust_program": program.trusted}
     folder.write_json(CONFIG, description)
     save_network(network, folder.path / WEIGHTS, description)
-    result: dict[str, object] = {
-        "namings": [naming._asdict() for naming in found],
-        "satisfied_before": present,
-    }
-    test = learner.test_set()
-    if test is not None:
-        score = clustering_score(predict(network, test[0]), test[1], network.config.classes)
-        result |= {"accuracy": score.accuracy, "matched_accuracy": score.matched_accuracy, "nmi": score.nmi}
-        console.print(f"test accuracy {score.accuracy:.3f}, matched {score.matched_accuracy:.3f}")
-    folder.write_json(RESULT, result)
+    namings = [naming._asdict() for naming in found]
+    scores = _scores(learner, network)
+    if scores:
+        console.print(f"test accuracy {scores['accuracy']:.3f}, matched {scores['matched_accuracy']:.3f}")
+    folder.write_json(RESULT, {"namings": namings, "satisfied_before": present, **scores})
     console.print(f"run: {folder.path}", soft_wrap=True, highlight=False)
+
+
+def _search(learner: Learner, network: GEDINetwork, examples: int, seed: int) -> tuple[list[Naming], float]:
+    """The best names, and the share of the examples that the present ones satisfy."""
+    drawn = learner.examples(examples, seed)
+    constraint = learner.constraint(drawn)
+    assert constraint is not None
+    images = learner.images.train_images[drawn.images.flatten()]
+    read = predict(network, images).view(drawn.images.shape)
+    clusters = Clusters(read, constraint.kinds, constraint.satisfied)
+    classes, starts = network.config.classes, learner.config.naming.starts
+    found = best_namings(clusters, classes, np.random.default_rng(seed), starts)
+    return found, float(clusters.shares(np.arange(classes)[None])[0])
+
+
+def _scores(learner: Learner, network: GEDINetwork) -> dict[str, float]:
+    """Accuracy, matched accuracy and NMI on the test set; nothing without labels."""
+    test = learner.test_set()
+    if test is None:
+        return {}
+    return asdict(clustering_score(predict(network, test[0]), test[1], network.config.classes))
 
 
 def _text(naming: Naming, names: tuple[str, ...]) -> str:

@@ -31,7 +31,7 @@ _LIBRARY: dict[Key, str] = {
     ("last", 2): "le",
     ("same_length", 2): "..",
 }
-_MAPS = {"maplist": 0, "foldl": 2}  # list arguments follow the goal; so many arguments at the end are others
+_MAPS = {"maplist": 0, "foldl": 2}  # list arguments follow the goal; so many at the end are no lists
 
 
 def image_arguments(rules: Sequence[Rule], networks: Iterable[tuple[Key, set[int]]]) -> Marks:
@@ -131,8 +131,8 @@ def _marks_of(goal: Term, marks: Marks, found: dict[str, str]) -> dict[int, str]
     if goal.functor in _MAPS and goal.arity > 1 and isinstance(goal.args[0], Term):
         called, lists = goal.args[0], goal.arity - 1 - _MAPS[goal.functor]
         inner = marks.get((called.functor, called.arity + goal.arity - 1), {})
-        elements = (i for i in range(1, lists + 1) if called.arity + i - 1 in inner)
-        return dict.fromkeys(elements, _HOLDER)
+        read = {i: inner[called.arity + i - 1] for i in range(1, goal.arity) if called.arity + i - 1 in inner}
+        return {i: _HOLDER if i <= lists else mark for i, mark in read.items()}
     if goal.functor in ("findall", "all", "all_or_none") and goal.arity == 3:
         if isinstance(goal.args[0], Var) and _mark_of(goal.args[2], found):
             return {0: _IMAGE, 2: _HOLDER}

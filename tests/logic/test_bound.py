@@ -125,6 +125,31 @@ def test_readings_of_a_program_with_noise_have_a_probability(way, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("noise", [0.0, 0.25])
+def test_every_observed_network_has_its_own_labels(noise, way, monkeypatch):
+    if way == "bits":
+        monkeypatch.setattr(bound, "_MOST_READINGS", 1)
+    text = (
+        "nn(observed_b, [K], V, [0, 1, 2]) :: known(K, V).\nnn(observed_a, [K], V, [low, high]) :: size(K, V).\n"
+        "p(X, K, L, E) :- digit(X, A), N is A mod 3, known(K, N), known(L, A), called(A, S), size(E, S).\n"
+        "called(A, low) :- A < 2.\ncalled(A, high) :- A >= 2.\n"
+    )
+    if noise:
+        text = text.replace("digit(X, A),", "digit(X, A), \\+ lost,") + f"{noise} :: lost.\n"
+    circuit = circuit_of(DIGITS + text, "p(X, K, L, E)")
+    labels = torch.tensor([[a % 3, b, a // 2] for a, b in product(range(4), range(3))])
+    observed = {"observed_b": labels[:, :2], "observed_a": labels[:, 2:]}
+    rows, readings = torch.arange(12).repeat_interleave(4), torch.arange(4).repeat(12).unsqueeze(1)
+    for names in (list(observed), list(observed)[::-1]):
+        given = Readings(
+            readings, {name: observed[name] for name in names}, torch.zeros(12, dtype=torch.long)
+        )
+        found = ExampleConstraint(circuit, given).satisfied(readings, rows)
+        wanted = [1 - noise if a == row // 3 == row % 3 else 0 for row, a in product(range(12), range(4))]
+        assert found.tolist() == pytest.approx(wanted)
+
+
 def test_many_uncertain_readings_are_judged_in_parts():
     circuit = circuit_of(DIGITS + "0.25 :: coin.\np(X) :- digit(X, 1), coin.\np(X) :- digit(X, 2).")
     constraint = ExampleConstraint(circuit, drawn(circuit, 2))

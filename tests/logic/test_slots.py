@@ -73,6 +73,8 @@ def split(query, rules, networks=DIGITS):
         ("p([A, B], Y, S)",
          "p(L, Y, S) :- foldl(a(Y), L, 0, S).\na(Y, X, S, T) :- digit(X, A), digit(Y, B), T is S + A * B.",
          "A B Y", "S", None),
+        ("p([A, B, C])", "p([F|L]) :- foldl(up, L, F, _).\nup(X, P, X) :- digit(X, A), digit(P, B), B < A.",
+         "A B C", "", [4]),
         # through goals that are made
         ("p(X, A)", "p(X, A) :- call(digit, X, A).", "X", "A", [1] * 4),
         ("p(X, A)", "p(X, A) :- call(digit(X), A).", "X", "A", [1] * 4),
