@@ -56,9 +56,13 @@ def name_run(
     learner = Learner(program, images, TrainConfig(network=network.config), limits=Limits(timeout))
     found, present = _search(learner, network, examples, seed)
     folder = RunFolder(Path(out) if out else free_folder(Path(run).parent, f"{Path(run).name}-named"))
-    console.print(f"as they are, {present:.1%} of {examples:,} examples hold; the best names:")
+    console.print(
+        f"as they are, {present:.1%} of {examples:,} examples hold; the best names:", highlight=False
+    )
     for naming in found:
-        console.print(f"  {naming.share:6.1%}  {_text(naming, learner.domain)}", highlight=False)
+        console.print(
+            f"  {naming.share:6.1%}  {_text(naming, learner.domain)}", highlight=False, soft_wrap=True
+        )
     rename_clusters(network.last_layer, found[0].classes)
     description = {
         **description,

@@ -131,7 +131,8 @@ def test_every_observed_network_has_its_own_labels(noise, way, monkeypatch):
     if way == "bits":
         monkeypatch.setattr(bound, "_MOST_READINGS", 1)
     text = (
-        "nn(observed_b, [K], V, [0, 1, 2]) :: known(K, V).\nnn(observed_a, [K], V, [low, high]) :: size(K, V).\n"
+        "nn(observed_b, [K], V, [0, 1, 2]) :: known(K, V).\n"
+        "nn(observed_a, [K], V, [low, high]) :: size(K, V).\n"
         "p(X, K, L, E) :- digit(X, A), N is A mod 3, known(K, N), known(L, A), called(A, S), size(E, S).\n"
         "called(A, low) :- A < 2.\ncalled(A, high) :- A >= 2.\n"
     )
