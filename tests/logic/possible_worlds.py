@@ -14,6 +14,7 @@ import torch
 from problog.program import PrologString
 from prolog_terms import (
     Bindings,
+    Choice,
     Rule,
     Value,
     Var,
@@ -31,23 +32,6 @@ from prolog_terms import (
 from torch import Tensor
 
 _MOST_WORLDS = 2**14
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A random variable: a network's reading of some images, or the alternatives of one ground disjunction.
-
-    Attributes:
-        network: its name; empty for constant probabilities.
-        inputs: names of the images that the network reads.
-        size: number of values.
-        weights: constant probabilities of the values; the last value of an incomplete disjunction is "none".
-    """
-
-    network: str
-    inputs: tuple[str, ...]
-    size: int
-    weights: tuple[float, ...] = ()
 
 
 @dataclass

@@ -91,6 +91,23 @@ def show(term: Value) -> str:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A random variable: a network's reading of some images, or the alternatives of one ground disjunction.
+
+    Attributes:
+        network: its name; empty for constant probabilities.
+        inputs: names of the images that the network reads.
+        size: number of values.
+        weights: constant probabilities of the values; the last value of an incomplete disjunction is "none".
+    """
+
+    network: str
+    inputs: tuple[str, ...]
+    size: int
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Rule:
     """A clause, with the random choice that it makes for every binding of its variables, if any.
 

@@ -6,8 +6,9 @@ at constants of the program. Negation is stratified: rules only call what stands
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -17,54 +18,14 @@ from hypothesis import strategies as st
 from possible_worlds import Worlds
 from prolog_terms import arguments_of, fixed, renamed
 from random_ingredients import INGREDIENTS
-from random_rules import VALUES, Predicate, Writer
+from random_rules import VALUES, Network, Predicate, Writer
 from torch import Tensor
 
 Inputs = tuple[str, tuple[str, ...]]  # a network and the images that it is given
 
 _MOST_WORLDS = 2**12
-_IMAGES = {"X": "x1", "Y": "x2"}  # the query's image variables, and the constants that oracles put there
+NAMES = {"X": "x1", "Y": "x2"}  # the query's image variables, and the constants that oracles put there
 _SYMBOLS = ("A", "B")  # its other variables
-
-
-@dataclass(frozen=True)
-class Network:
-    """A neural predicate of one or two images.
-
-    Attributes:
-        name: of the network.
-        functor: of the predicate.
-        kind: what its classes are, ``number`` or ``term``; ``fact`` for a neural fact.
-        domain: the symbols of the classes; false and true for a neural fact.
-        images: how many it reads.
-    """
-
-    name: str
-    functor: str
-    kind: str
-    domain: tuple[str, ...]
-    images: int = 1
-
-    @property
-    def predicate(self) -> Predicate:
-        """What rules may call."""
-        types = (*["image"] * self.images, *[self.kind] * (self.kind != "fact"))
-        return Predicate(self.functor, types, domain=self.domain)
-
-    def declared(self) -> str:
-        """Its statement in a DeepProbLog program."""
-        images = ", ".join("IJ"[: self.images])
-        if self.kind == "fact":
-            return f"nn({self.name}, [{images}]) :: {self.functor}({images})."
-        return f"nn({self.name}, [{images}], C, [{', '.join(self.domain)}]) :: {self.functor}({images}, C)."
-
-    def constant(self, images: Sequence[str], probabilities: Sequence[float]) -> str:
-        """The same for ProbLog, with given probabilities for given images."""
-        atom = ", ".join(images)
-        if self.kind == "fact":
-            return f"{probabilities[1]!r} :: {self.functor}({atom})."
-        heads = zip(probabilities, self.domain, strict=True)
-        return "; ".join(f"{p!r} :: {self.functor}({atom}, {symbol})" for p, symbol in heads) + "."
 
 
 @dataclass(frozen=True)
@@ -80,7 +41,6 @@ class RandomProgram:
         symbols: positions of the query's arguments that are free symbols.
         evidence: whether there is some.
         seed: of the networks' outputs.
-        worlds: of the query, with different constants for its images.
     """
 
     text: str
@@ -91,13 +51,17 @@ class RandomProgram:
     symbols: tuple[int, ...]
     evidence: bool
     seed: int
-    worlds: Worlds = field(repr=False)
 
-    def instance(self, names: Mapping[str, str] = _IMAGES) -> str:
+    @cached_property
+    def worlds(self) -> Worlds:
+        """The worlds of the query, with different constants for its images."""
+        return _worlds([self.instance()])
+
+    def instance(self, names: Mapping[str, str] = NAMES) -> str:
         """The text with constants for the query's images."""
         return self.text.replace(f"query({self.query})", f"query({renamed(self.query, names)})")
 
-    def problog(self, tables: Mapping[Inputs, Tensor], names: Mapping[str, str] = _IMAGES) -> str:
+    def problog(self, tables: Mapping[Inputs, Tensor], names: Mapping[str, str] = NAMES) -> str:
         """The program for plain ProbLog, with the networks' log-probabilities written in."""
         lines = [line for line in self.instance(names).splitlines() if not line.startswith("nn(")]
         by_name = {network.name: network for network in self.networks}
@@ -114,7 +78,7 @@ class RandomProgram:
             row: different ones for every row of a batch.
         """
         generator = torch.Generator().manual_seed(self.seed + row)
-        images = [*(_IMAGES[slot] for slot in self.slots), *self.constants]
+        images = [*(NAMES[slot] for slot in self.slots), *self.constants]
         found: dict[Inputs, Tensor] = {}
         for network in self.networks:
             for seen in product(images, repeat=network.images):
@@ -151,14 +115,15 @@ def random_programs(
     observed = _evidence(writer, query) if evidence else []
     query = _asked(writer, [*writer.lines, *observed], query)
     text = "\n".join([*writer.lines, *observed, f"query({query}).", ""])
-    worlds = _worlds([*writer.lines, *observed], [query])
     used = tuple(image for image in constants if re.search(rf"\b{image}\b", text))
     assume(images or used)
     asked = arguments_of(query)
-    order = tuple(argument for argument in asked if argument in _IMAGES)
+    order = tuple(argument for argument in asked if argument in NAMES)
     symbols = tuple(position for position, argument in enumerate(asked) if argument in _SYMBOLS)
     seed = draw(st.integers(0, 999))
-    return RandomProgram(text, query, networks, order, used, symbols, bool(observed), seed, worlds)
+    program = RandomProgram(text, query, networks, order, used, symbols, bool(observed), seed)
+    assume(program.worlds.count > 1)
+    return program
 
 
 @st.composite
@@ -204,10 +169,10 @@ def _reading(neural: Predicate, image: str) -> str:
     return neural.atom(arguments)
 
 
-def _worlds(lines: Sequence[str], goals: Sequence[str]) -> Worlds:
-    """The worlds for goals with image variables; gives the draw up if they are too many."""
+def _worlds(lines: Sequence[str], goals: Sequence[str] | None = None) -> Worlds:
+    """The worlds for goals, with image variables perhaps; gives the draw up if they are too many."""
     try:
-        worlds = Worlds("\n".join(lines), [renamed(goal, _IMAGES) for goal in goals])
+        worlds = Worlds("\n".join(lines), None if goals is None else [renamed(goal, NAMES) for goal in goals])
     except OverflowError:
         reject()
     assume(worlds.count <= _MOST_WORLDS)

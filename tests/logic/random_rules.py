@@ -38,6 +38,46 @@ class Predicate:
         return f"{self.functor}({', '.join(arguments)})" if arguments else self.functor
 
 
+@dataclass(frozen=True)
+class Network:
+    """A neural predicate of one or two images.
+
+    Attributes:
+        name: of the network.
+        functor: of the predicate.
+        kind: what its classes are, ``number`` or ``term``; ``fact`` for a neural fact.
+        domain: the symbols of the classes; false and true for a neural fact.
+        images: how many it reads.
+    """
+
+    name: str
+    functor: str
+    kind: str
+    domain: tuple[str, ...]
+    images: int = 1
+
+    @property
+    def predicate(self) -> Predicate:
+        """What rules may call."""
+        types = (*["image"] * self.images, *[self.kind] * (self.kind != "fact"))
+        return Predicate(self.functor, types, domain=self.domain)
+
+    def declared(self) -> str:
+        """Its statement in a DeepProbLog program."""
+        images = ", ".join("IJ"[: self.images])
+        if self.kind == "fact":
+            return f"nn({self.name}, [{images}]) :: {self.functor}({images})."
+        return f"nn({self.name}, [{images}], C, [{', '.join(self.domain)}]) :: {self.functor}({images}, C)."
+
+    def constant(self, images: Sequence[str], probabilities: Sequence[float]) -> str:
+        """The same for ProbLog, with given probabilities for given images."""
+        atom = ", ".join(images)
+        if self.kind == "fact":
+            return f"{probabilities[1]!r} :: {self.functor}({atom})."
+        heads = zip(probabilities, self.domain, strict=True)
+        return "; ".join(f"{p!r} :: {self.functor}({atom}, {symbol})" for p, symbol in heads) + "."
+
+
 @dataclass
 class Scope:
     """What the body of a clause may mention: images, and the variables bound so far."""
