@@ -178,7 +178,7 @@ def others(runs: int) -> None:
 
 def training_share(runs: int) -> None:
     """What a whole training step of the addition spends on its constraint."""
-    config = load_preset("addition", "default", "combined", {}).config
+    config = load_preset("addition", "cpu", "combined", {}).config
     images = load_mnist(*resolve_data_dir(None))
     learner = Learner(read_program(resource("programs", "addition.pl")), images, config, limits=None)
     examples = learner.examples(1000, seed=0)

@@ -30,7 +30,7 @@ def row(name: str, config: dict[str, Any], result: dict[str, Any], paper: bool) 
     cells += [f"{result['seconds']:.0f}", str(config["environment"]["threads"]), str(len(seeds))]
     cells.append(str(sum(seed["restarts"] for seed in seeds)))
     if paper:
-        published = load_preset("addition", "default", request["variant"], {}).published
+        published = load_preset("addition", "cpu", request["variant"], {}).published
         figures = published.get(str(request["examples"]), {})
         cells.append(" / ".join(f"{figures[k]:.2f}" if k in figures else "–" for k in ("accuracy", "nmi")))
     return "| " + " | ".join(cells) + " |"

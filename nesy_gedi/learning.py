@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -18,82 +18,20 @@ from nesy_gedi.data.images import ImageSet, domain_labels
 from nesy_gedi.errors import UserError, unknown
 from nesy_gedi.evaluation.clustering import clustering_score, confusion, majority_reading, predict
 from nesy_gedi.gedi.config import TrainConfig
-from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.objectives import entropy
+from nesy_gedi.gedi.terms import TERMS
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer, TrainingData
 from nesy_gedi.logic.bound import ExampleConstraint, LogProbability
 from nesy_gedi.logic.circuit import ConstraintCircuit
 from nesy_gedi.logic.declarations import Program
-from nesy_gedi.logic.examples import ExampleSource, Readings
+from nesy_gedi.logic.examples import ExampleSource
 from nesy_gedi.logic.klay_layers import KlayCircuit
 from nesy_gedi.logic.layers import LayeredCircuit
 from nesy_gedi.logic.limits import Limits
+from nesy_gedi.results import Attempt, Examples, SeedResult, learned_probabilities
 
 ENGINES: tuple[str, ...] = ("circuit", "klay", "deepproblog")
 _RESTART_STRIDE = 1000  # keeps the seeds of restarts apart from those of other runs
-
-
-@dataclass(frozen=True)
-class SeedResult:
-    """One seed's outcome.
-
-    Attributes:
-        accuracy, matched_accuracy, nmi: on the whole test set; None where there are no labels.
-        seconds: wall time of training, restarts included, without scoring.
-        restarts: trainings thrown away, because too few examples were satisfied.
-        satisfied: share of the training examples whose most likely reading satisfies the program; None
-            without a program.
-        constraint_loss: mean of -log p(constraint) over the last epoch, nats; None without the term.
-        reads_as: for each class of the labels the one that most of its test images are read as.
-        probabilities: the program's learnable probabilities as learned.
-    """
-
-    seed: int
-    accuracy: float | None
-    matched_accuracy: float | None
-    nmi: float | None
-    seconds: float
-    restarts: int
-    satisfied: float | None
-    constraint_loss: float | None
-    reads_as: tuple[int, ...] | None
-    probabilities: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What one network is trained on.
-
-    Attributes:
-        images: positions in the training images, ``(count, slots)``, int64.
-        readings: what is known of the examples beside their images; None without a program.
-    """
-
-    images: Tensor
-    readings: Readings | None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A finished training: its network and what the training itself can tell, without labels.
-
-    Attributes:
-        satisfied: share of the examples satisfied; a collapsed network satisfies all sums.
-        collapsed: most images lie in one cluster.
-        constraint_loss: mean of -log p(constraint) over the last epoch, nats; None without the term.
-        probabilities: the program's learnable probabilities as learned.
-    """
-
-    network: GEDINetwork
-    satisfied: float | None
-    collapsed: bool
-    constraint_loss: float | None
-    probabilities: dict[str, float]
-
-    @property
-    def merit(self) -> tuple[bool, float]:
-        """What trainings are compared by, without labels; a collapsed one satisfies all sums."""
-        return not self.collapsed, self.satisfied or 0.0
 
 
 class Learner:
@@ -130,6 +68,7 @@ class Learner:
             raise UserError(
                 "the method has a weight for nesy, but there is no program: give one with --program"
             )
+        self.config = config
         self.program, self.images, self.device, self.precision = program, images, device, precision
         self.circuit: ConstraintCircuit | None = None
         self.source: ExampleSource | None = None
@@ -145,11 +84,38 @@ class Learner:
         self.domain = domain
         channels, height, width = images.train_images.shape[1:]
         network = replace(
-            config.network, classes=len(domain), channels=channels, image_height=height, image_width=width
+            config.network,
+            classes=self._clusters(config.clusters),
+            channels=channels,
+            image_height=height,
+            image_width=width,
         )
         self.config = replace(config, network=network)
         self.train_labels = self._labels(images.train_labels)
         self.test_labels = self._labels(images.test_labels)
+
+    def _clusters(self, asked: int) -> int:
+        """The number of clusters: what was asked for, else as many as there are classes."""
+        known = len(self.domain)
+        if self.program is not None and asked not in (0, known):
+            self.program.check_classes(asked)
+        if not (asked or known):
+            raise UserError(
+                f"{self.images.name} has no labels to count classes by: say how many clusters (--clusters 10)"
+            )
+        clusters, images = asked or known, self.config.batch_size
+        if clusters > images and self.config.method.uses("prior"):
+            raise UserError(
+                f"{clusters} clusters cannot be balanced in a batch of {images} images: set batch_size to more"
+            )
+        return clusters
+
+    @property
+    def cluster_names(self) -> tuple[str, ...]:
+        """The program's symbols; without a program, numbers, which have nothing to do with the classes."""
+        if self.program is not None:
+            return self.domain
+        return tuple(str(k) for k in range(self.config.network.classes))
 
     def _labels(self, labels: Tensor | None) -> Tensor | None:
         if labels is None or self.program is None:
@@ -162,17 +128,20 @@ class Learner:
 
     def optima(self) -> dict[str, float | None]:
         """Optimum of each of the method's terms, nats; None where there is none."""
-        classes = self.config.network.classes
-        log_prior = self._log_prior()
-        prior = math.log(classes) if log_prior is None else entropy(log_prior.exp())
-        if self.config.method.prior_form == "entropy":
-            prior = -math.log(classes)
-        certain = self.circuit is None or self.circuit.certain
-        optima = {"gen": None, "inv": 0.0, "prior": prior, "nesy": 0.0 if certain else None}
-        return {term: value for term, value in optima.items() if self.config.method.uses(term)}
+        optima = {name: term.optimum for name, term in TERMS.items() if self.config.method.uses(name)}
+        log_prior, classes = self._log_prior(), self.config.network.classes
+        if "prior" in optima:
+            optima["prior"] = math.log(classes) if log_prior is None else entropy(log_prior.exp())
+            if self.config.method.prior_form == "entropy":
+                optima["prior"] = -math.log(classes)
+        if "nesy" in optima and self.circuit is not None and self.circuit.certain:
+            optima["nesy"] = 0.0
+        return optima
 
-    def examples(self, count: int, seed: int) -> Examples:
+    def examples(self, count: int | None, seed: int) -> Examples:
         """Positive examples: drawn from the labelled images, or those that were given.
+
+        Without a program, ``count`` of the images, or all of them if it is None.
 
         Raises:
             UserError: the images are too few.
@@ -182,13 +151,14 @@ class Learner:
         generator = torch.Generator().manual_seed(seed)
         if self.source is None:
             order = torch.randperm(len(self.images.train_images), generator=generator)
-            if count > len(order):
+            if count is not None and count > len(order):
                 raise UserError(f"{count} examples asked, but there are {len(order)} images: ask for fewer")
             return Examples(order[:count].unsqueeze(1), None)
         if self.train_labels is None:
             raise UserError(
                 "the images have no labels to draw examples by: give the examples (--examples-csv)"
             )
+        assert count is not None
         return Examples(*self.source.sample(self.train_labels, count, generator))
 
     def constraint(self, examples: Examples) -> ExampleConstraint | None:
@@ -206,13 +176,26 @@ class Learner:
         images = self.images.train_images
         data = TrainingData(images, examples.images, constraint, self._log_prior())
         trainer = Trainer(self.config, data, seed, self.device, self.precision)
-        metrics = None
+        metrics, terms = None, dict[str, float]()
         for metrics in trainer.run():
+            terms |= metrics.terms
             on_epoch(trainer, metrics)
         assert metrics is not None
         collapsed = (metrics.largest_cluster or 0.0) > self.config.naming.largest_cluster
-        loss, probabilities = metrics.terms.get("nesy"), learned_probabilities(trainer)
-        return Attempt(trainer.network, metrics.satisfied, collapsed, loss, probabilities)
+        probabilities = learned_probabilities(trainer)
+        return Attempt(
+            trainer.network, terms, metrics.satisfied, collapsed, self._excess(terms), probabilities
+        )
+
+    def _excess(self, terms: Mapping[str, float]) -> float:
+        """How far the terms are above what ``restart_above`` allows, nats; the worst of them."""
+        optima = self.optima()
+        over = [
+            terms[term] - (optima.get(term) or 0.0) - most
+            for term, most in self.config.restart_above.items()
+            if term in terms
+        ]
+        return max([0.0, *over])
 
     def _log_prior(self) -> Tensor | None:
         """The prior over classes; ``program`` is how often each occurs in the satisfying readings."""
@@ -223,32 +206,43 @@ class Learner:
         return (uses / uses.sum()).log().float()
 
     def run_seed(
-        self, count: int, seed: int, on_epoch: Callable[[int, Trainer, EpochMetrics], None]
+        self, count: int | None, seed: int, on_epoch: Callable[[int, Trainer, EpochMetrics], None]
     ) -> tuple[SeedResult, Attempt]:
-        """Draw examples, train, start again while too few of them are satisfied, and score the best.
-
-        A method without a prior collapses by design, one without the constraint cannot know that its
-        names are wrong, and a program with probabilities of its own never holds for sure: none of these
-        is started again.
+        """Draw examples, train, begin anew while the training itself says that it failed, score the best.
 
         Args:
-            count: number of examples.
+            count: number of examples; None for all images, without a program.
             seed: decides examples and training.
             on_epoch: called with the attempt's number, the trainer and the metrics after every epoch.
         """
         started = time.perf_counter()
         examples = self.examples(count, seed)
         attempts: list[Attempt] = []
-        naming, method = self.config.naming, self.config.method
-        knows = method.uses("nesy") and method.uses("prior") and self.circuit is not None
-        allowed = naming.restarts if knows and self.circuit is not None and self.circuit.certain else 0
-        for number in range(allowed + 1):
+        for number in range(self._restarts() + 1):
             attempts.append(self.train(examples, seed + _RESTART_STRIDE * number, partial(on_epoch, number)))
-            if (attempts[-1].satisfied or 0.0) >= naming.restart_below and not attempts[-1].collapsed:
+            if self._succeeded(attempts[-1]):
                 break
         best = max(attempts, key=lambda attempt: attempt.merit)
         seconds = time.perf_counter() - started
         return self._score(best, seed, seconds, restarts=len(attempts) - 1), best
+
+    def _restarts(self) -> int:
+        """How often a training may be begun anew.
+
+        A method without a prior collapses by design, one without the constraint cannot know that its
+        names are wrong, and a program with probabilities of its own never holds for sure: none of these
+        is started again on account of a program.
+        """
+        method, most = self.config.method, self.config.naming.restarts
+        if self.circuit is None or not method.uses("nesy"):
+            return most if self.config.restart_above else 0
+        return most if method.uses("prior") and self.circuit.certain else 0
+
+    def _succeeded(self, attempt: Attempt) -> bool:
+        if self.circuit is None or not self.config.method.uses("nesy"):
+            return attempt.excess == 0
+        enough = (attempt.satisfied or 0.0) >= self.config.naming.restart_below
+        return enough and not attempt.collapsed
 
     def test_set(self) -> tuple[Tensor, Tensor] | None:
         """The test images that the program can name, and their classes; None without labels."""
@@ -260,28 +254,20 @@ class Learner:
     def _score(self, attempt: Attempt, seed: int, seconds: float, restarts: int) -> SeedResult:
         score, reads_as, test = None, None, self.test_set()
         if test is not None:
-            classes = self.config.network.classes
             predicted = predict(attempt.network, test[0])
-            score = clustering_score(predicted, test[1], classes)
-            reads_as = majority_reading(confusion(predicted, test[1], classes))
+            score = clustering_score(predicted, test[1], self.config.network.classes)
+            if self.program is not None:
+                reads_as = majority_reading(confusion(predicted, test[1], self.config.network.classes))
         return SeedResult(
-            seed=seed,
-            accuracy=score.accuracy if score else None,
-            matched_accuracy=score.matched_accuracy if score else None,
-            nmi=score.nmi if score else None,
-            seconds=seconds,
-            restarts=restarts,
-            satisfied=attempt.satisfied,
-            constraint_loss=attempt.constraint_loss,
-            reads_as=reads_as,
-            probabilities=attempt.probabilities,
+            seed,
+            score,
+            seconds,
+            restarts,
+            attempt.terms,
+            attempt.satisfied,
+            reads_as,
+            attempt.probabilities,
         )
-
-
-def learned_probabilities(trainer: Trainer) -> dict[str, float]:
-    """The program's learnable probabilities as they are now."""
-    constraint = trainer.constraint
-    return constraint.circuit.probabilities.described() if isinstance(constraint, ExampleConstraint) else {}
 
 
 def _deepproblog(circuit: ConstraintCircuit) -> LogProbability:

@@ -15,8 +15,9 @@ from tiny_training import digits
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import predict
-from nesy_gedi.experiment import Experiment, Request
+from nesy_gedi.experiment import Experiment
 from nesy_gedi.gedi.checkpoint import load_network, load_run
+from nesy_gedi.request import Request
 
 SMALL = (
     "sampler.steps=1",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.methods import METHODS
-from nesy_gedi.presets import VARIANTS, Preset, load_preset
+from nesy_gedi.presets import Preset, load_preset
 from nesy_gedi.resources import resource
 
 if sys.version_info >= (3, 11):
@@ -32,7 +32,7 @@ def leaves(table: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[tuple[st
     return found
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", METHODS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_value_of_the_file_arrives_and_later_tables_win(name: str, variant: str) -> None:
     table = dict(TABLES[name])
@@ -50,11 +50,11 @@ def test_every_value_of_the_file_arrives_and_later_tables_win(name: str, variant
     }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", METHODS)
 def test_the_command_line_has_the_last_word(variant: str) -> None:
     changes = {"batch_size": 7, "sampler": {"steps": 91}, "method": {"weights": {"prior": 3.5}}}
-    before = load_preset("addition", "default", variant, {}).config
-    after = load_preset("addition", "default", variant, changes).config
+    before = load_preset("addition", "cpu", variant, {}).config
+    after = load_preset("addition", "cpu", variant, changes).config
     assert (after.batch_size, after.sampler.steps, after.method.weights["prior"]) == (7, 91, 3.5)
     others = {term: w for term, w in before.method.weights.items() if term != "prior"}
     assert {term: w for term, w in after.method.weights.items() if term != "prior"} == others
@@ -107,9 +107,9 @@ def test_epochs_are_the_fewest_that_make_the_updates(
     ("preset", "variant", "changes", "message"),
     [
         ("papr", "combined", {}, "unknown preset 'papr': did you mean 'paper'"),
-        ("default", "combned", {}, "unknown variant 'combned': did you mean 'combined'"),
-        ("default", "combined", {"sampler": {"setps": 3}}, "'sampler.setps': did you mean 'sampler.steps'"),
-        ("default", "combined", {"method": {"weights": {"nes": 3}}}, "'nes': did you mean 'nesy'"),
+        ("cpu", "combned", {}, "unknown method 'combned': did you mean 'combined'"),
+        ("cpu", "combined", {"sampler": {"setps": 3}}, "'sampler.setps': did you mean 'sampler.steps'"),
+        ("cpu", "combined", {"method": {"weights": {"nes": 3}}}, "'nes': did you mean 'nesy'"),
         ("published", "combined", {}, "unknown preset 'published'"),
     ],
 )  # fmt: skip
@@ -120,17 +120,17 @@ def test_unknown_names_are_refused(preset: str, variant: str, changes: dict[str,
 
 def test_an_unknown_experiment_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"did you mean 'addition\.toml'"):
-        load_preset("adition", "default", "combined", {})
+        load_preset("adition", "cpu", "combined", {})
 
 
 def test_a_number_of_epochs_that_was_asked_for_holds() -> None:
-    asked = load_preset("addition", "default", "combined", {"epochs": 2})
+    asked = load_preset("addition", "cpu", "combined", {"epochs": 2})
     assert asked.epochs(100, 3) == 2
-    unasked = load_preset("addition", "default", "combined", {})
+    unasked = load_preset("addition", "cpu", "combined", {})
     assert unasked.epochs(100, 3) > 2
 
 
 @pytest.mark.parametrize(("examples", "slots", "epochs"), [(1000, 3, 24), (100, 3, 240), (1000, 2, 36)])
 def test_twelve_hundred_updates_of_sixty_images(examples: int, slots: int, epochs: int) -> None:
     """1,000 triples are 50 steps of 20 triples: 24 epochs; as many pairs are 34 steps of 30 pairs."""
-    assert load_preset("addition", "default", "combined", {}).epochs(examples, slots) == epochs
+    assert load_preset("addition", "cpu", "combined", {}).epochs(examples, slots) == epochs

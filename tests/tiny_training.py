@@ -14,10 +14,11 @@ from nesy_gedi.gedi.methods import Method
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
 from nesy_gedi.gedi.sampler import SamplerConfig
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
-from nesy_gedi.learning import Learner, SeedResult
+from nesy_gedi.learning import Learner
 from nesy_gedi.logic.program import Program, parse_program, read_program
 from nesy_gedi.logic.source import Source
 from nesy_gedi.resources import resource
+from nesy_gedi.results import SeedResult
 
 ALL = Method({"gen": 1.0, "inv": 50.0, "prior": 100.0, "nesy": 25.0})
 DIGIT_SHARES = [(21 - k) / 165 for k in range(10)]  # in the 55 sums a + b = c of three digits

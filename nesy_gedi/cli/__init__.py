@@ -6,6 +6,7 @@ import click
 
 from nesy_gedi import __version__
 from nesy_gedi.cli.data import data_group
+from nesy_gedi.cli.evaluate import evaluate, sample
 from nesy_gedi.cli.program import program_group
 from nesy_gedi.cli.query import name, query
 from nesy_gedi.cli.train import addition, train
@@ -35,7 +36,7 @@ def main() -> None:
     """Cluster images without labels, and name the clusters with logic."""
 
 
-for command in (addition, train, query, name):
+for command in (addition, train, query, name, evaluate, sample):
     main.add_command(command)
 main.add_command(data_group, name="data")
 main.add_command(program_group, name="program")

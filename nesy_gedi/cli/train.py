@@ -7,9 +7,15 @@ import click
 
 _COUNT = click.IntRange(min=1)
 _COMMON = [
-    click.option("--examples", metavar="N", type=int, default=1000, help="Number of examples."),
     click.option(
-        "--method", "--variant", "variant", metavar="NAME", default="combined", help="combined, nesy or gedi."
+        "--examples", metavar="N", type=int, help="Number of examples. [default: 1000; all without a program]"
+    ),
+    click.option(
+        "--method",
+        "--variant",
+        "variant",
+        metavar="NAME",
+        help="A row of the table of methods. [default: combined; gedi without a program]",
     ),
     click.option("--seeds", metavar="K", type=_COUNT, default=1, help="Number of trainings."),
     click.option(
@@ -18,7 +24,7 @@ _COMMON = [
     click.option("--epochs", metavar="E", type=_COUNT, help="Instead of the preset's number."),
     click.option("--width", metavar="F", type=_COUNT, help="Channels of the network."),
     click.option("--engine", metavar="NAME", default="circuit", help="circuit, klay or deepproblog."),
-    click.option("--preset", metavar="NAME", default="default", help="default or paper."),
+    click.option("--preset", metavar="NAME", default="cpu", help="cpu or paper."),
     click.option(
         "--data-dir", metavar="DIR", help="Where data sets lie. [default: $NESY_GEDI_DATA, else data]"
     ),
@@ -56,7 +62,10 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--program", metavar="FILE.pl", help="What is known of the images; a shipped one by its name.")
-@click.option("--dataset", metavar="NAME", default="mnist", help="mnist.")
+@click.option(
+    "--dataset", metavar="NAME", default="mnist", help="As `data list` shows, or a folder, or an .npz."
+)
+@click.option("--clusters", metavar="C", type=_COUNT, help="Without a program. [default: the data's classes]")
 @click.option(
     "--distribution", metavar="NAME", default="readings", help="readings, answers or ANSWER=WEIGHT,…."
 )
@@ -65,12 +74,13 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @program_options
 @training_options
 def train(**options: Any) -> None:
-    """Learn to read images from what a program says of them; or find clusters, with --method gedi.
+    """Learn to read images from what a program says of them; or find clusters, without a program.
 
     \b
     nesy-gedi train --program sudoku.pl --examples 200
     nesy-gedi train --program my.pl --examples-csv examples.csv --images photos
-    nesy-gedi train --method gedi
+    nesy-gedi train --dataset cifar10
+    nesy-gedi train --dataset photos --clusters 20 --method gedi-no-gen
     """
     _run(**options)
 
@@ -88,6 +98,7 @@ def _run(**options: Any) -> None:
     # seconds to import: here, where Ctrl-C is one line, and not for --help
     from rich.console import Console
 
-    from nesy_gedi.experiment import Experiment, Request
+    from nesy_gedi.experiment import Experiment
+    from nesy_gedi.request import Request
 
     Experiment(Request(**options), Console()).run()

@@ -56,15 +56,16 @@ class Augmentation:
     def __post_init__(self) -> None:
         check_ranges(self, {field.name: _RANGES.get(field.name, (0.0, 1.0)) for field in fields(self)})
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: Generator, bounded: bool = True) -> Tensor:
         """One random view of each image.
 
         Args:
-            images: float32 ``(batch, channels, height, width)`` in [0, 1]; not changed.
+            images: float32 ``(batch, channels, height, width)``, in [0, 1] if bounded; not changed.
             generator: source of all randomness, on the device of ``images``.
+            bounded: clamp to [0, 1] as the last step, noise included; points of the plane are not.
 
         Returns:
-            Views of the same shape, clamped to [0, 1] as the last step, noise included.
+            Views of the same shape.
         """
         views = images
         if self.flip_probability:
@@ -78,7 +79,7 @@ class Augmentation:
         if self.noise_std:
             noise = torch.empty_like(views).normal_(0.0, self.noise_std, generator=generator)
             views = views + noise
-        return views.clamp(0.0, 1.0)
+        return views.clamp(0.0, 1.0) if bounded else views
 
     def _draw_maps(self, images: Tensor, generator: Generator) -> Tensor:
         """Random maps for ``_warp``, ``(batch, 2, 3)``."""

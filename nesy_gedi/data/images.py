@@ -11,19 +11,40 @@ from torch import Tensor
 
 from nesy_gedi.errors import UserError
 
+_LITTLE_ENDIAN = {torch.uint8: "u1", torch.int64: "<i8", torch.float32: "<f4"}
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Images as a network reads them: uint8 becomes float32 in [0, 1], float32 stays what it is."""
+    return images if images.is_floating_point() else images.float() / 255.0
+
+
+def value_range(images: Tensor) -> tuple[float, float]:
+    """Lowest and highest value that :func:`to_float` gives: 0 and 1 for pixels, what is there for vectors.
+
+    Args:
+        images: uint8, or float32 with at least one number.
+    """
+    if not images.is_floating_point():
+        return 0.0, 1.0
+    low, high = torch.aminmax(images)
+    return low.item(), high.item()
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images and labels of one data set, split into training and test.
 
     Images are uint8 of shape ``(n, channels, height, width)`` and stay so: four times smaller than float32,
-    and a batch is converted where it is used; n is 0 where there are none. Labels are int64 of shape ``(n,)``
-    in ``0 .. classes - 1``; None where nobody knows them.
+    and a batch is converted where it is used (:func:`to_float`); n is 0 where there are none. Vectors, which
+    know no bounds, are float32 of shape ``(n, d, 1, 1)``. Labels are int64 of shape ``(n,)`` in
+    ``0 .. classes - 1``; None where nobody knows them.
 
     Attributes:
         name: what the user types, e.g. ``mnist``.
         source: where the images came from, for people, e.g. ``idx files in data/MNIST/raw``.
-        classes: number of classes.
+        classes: number of classes; 0 where there are no labels.
+        names: what the classes are called, class by class; None for their numbers.
     """
 
     name: str
@@ -33,11 +54,12 @@ class ImageSet:
     test_images: Tensor
     test_labels: Tensor | None
     classes: int
+    names: tuple[str, ...] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the classes are called, class by class: their numbers."""
-        return tuple(str(k) for k in range(self.classes))
+        """What the classes are called, class by class."""
+        return self.names if self.names is not None else tuple(str(k) for k in range(self.classes))
 
     @cached_property
     def sha256(self) -> str:
@@ -50,13 +72,17 @@ class ImageSet:
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             if tensor is None:
                 continue  # what is left differs all the same: labels have one dimension, images four
-            little_endian = tensor.numpy().astype("<i8" if tensor.is_signed() else "u1", copy=False)
+            little_endian = tensor.numpy().astype(_LITTLE_ENDIAN[tensor.dtype], copy=False)
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(little_endian.tobytes())
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """What to print and to write into a run: name, source, numbers of images, their shape, digest."""
+        """What to print and to write into a run: name, source, numbers of images, their shape, digest.
+
+        ``range`` is that of the training images as the network reads them, ``bounded`` says whether no image
+        can lie outside it.
+        """
         return {
             "name": self.name,
             "source": self.source,
@@ -64,6 +90,8 @@ class ImageSet:
             "test": len(self.test_images),
             "image_shape": list(self.train_images.shape[1:]),
             "classes": self.classes,
+            "range": list(value_range(self.train_images)),
+            "bounded": not self.train_images.is_floating_point(),
             "sha256": self.sha256,
         }
 

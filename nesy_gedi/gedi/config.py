@@ -13,6 +13,7 @@ from nesy_gedi.gedi.methods import METHODS, Method
 from nesy_gedi.gedi.networks import NetworkConfig
 from nesy_gedi.gedi.optimizers import OPTIMIZERS
 from nesy_gedi.gedi.sampler import SamplerConfig
+from nesy_gedi.gedi.terms import TERMS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,7 +36,8 @@ class NamingConfig:
             is not satisfied will do too: late in training, two swapped names may cost a percent.
         largest_cluster: no search while one cluster holds more than this share of the images: when
             everything lies in one cluster, "all are zero" satisfies every sum.
-        restarts: trainings to begin anew, at most, while too few examples are satisfied at the end.
+        restarts: trainings to begin anew, at most, while too few examples are satisfied at the end (or
+            terms are too large: ``restart_above`` of :class:`TrainConfig`).
         restart_below: what is too few, a share of the examples; above 1 nothing is enough.
     """
 
@@ -67,18 +69,23 @@ class TrainConfig:
     """Everything that decides the outcome of a training run beside data, constraint and seed.
 
     Attributes:
+        clusters: number of clusters; 0 for as many as the program's network or the data set has classes.
         epochs: passes over the examples.
         batch_size: images per step, in whole examples: 60 images are 20 examples of three.
-        views: augmented views of every image in a step, 1 or 2; ``inv`` compares two.
+        views: augmented views of every image in a step, 1 or 2; two where a term compares two.
         learning_rate: peak learning rate of Adam.
+        beta2: decay of Adam's average of squared gradients.
         optimizer: ``muon`` for the matrices between hidden layers with Adam for the rest, or ``adam``.
         muon_learning_rate: peak learning rate of Muon.
         weight_decay: L2 penalty in Adam's gradient.
         schedule: ``cosine`` (linear warm-up over a tenth, then to 0) or ``constant``.
         prior: ``uniform`` over the classes, or ``program``, each class as often as in the readings that
             satisfy the program.
+        prior_start: share of its weight that the prior starts with; it rises linearly to all of it.
         prior_fade: the prior's weight falls as (1 - progress) to this power; 0 keeps it.
         constraint_from: the constraint has no weight before this share of the training.
+        restart_above: a training without constraint is begun anew, at most ``naming.restarts`` times, while
+            one of these terms ends further above its optimum than this, nats; needs no label.
     """
 
     method: Method = METHODS["combined"]
@@ -86,31 +93,43 @@ class TrainConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     augmentation: Augmentation = AFFINE
     naming: NamingConfig = field(default_factory=NamingConfig)
+    clusters: int = 0
     epochs: int = 30
     batch_size: int = 60
     views: int = 2
     learning_rate: float = 1e-3
+    beta2: float = 0.99
     optimizer: str = "muon"
     muon_learning_rate: float = 0.05
     weight_decay: float = 1e-4
     schedule: str = "cosine"
     prior: str = "uniform"
+    prior_start: float = 1.0
     prior_fade: float = 0.0
     constraint_from: float = 0.0
+    restart_above: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_ranges(self, dict.fromkeys(("epochs", "batch_size"), (1, math.inf)))
-        check_ranges(self, {"constraint_from": (0.0, 1.0)})
+        check_ranges(self, dict.fromkeys(("constraint_from", "prior_start"), (0.0, 1.0)))
+        check_ranges(self, {"beta2": (0.0, 0.9999), "clusters": (0, math.inf)})
         rates = ("learning_rate", "muon_learning_rate", "weight_decay", "prior_fade")
         check_ranges(self, dict.fromkeys(rates, (0.0, math.inf)))
-        if self.views not in (1, 2) or (self.views == 1 and self.method.uses("inv")):
-            raise UserError(f"views must be 1 or 2, and 2 with the term inv; it is {self.views}")
+        check_ranges(self, {"views": (1, 2)})
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         if self.prior not in ("uniform", "program"):
             raise unknown("prior", self.prior, ("uniform", "program"))
+        for term in self.restart_above:
+            if term not in TERMS:
+                raise unknown("term", term, TERMS)
         if self.schedule not in ("cosine", "constant"):
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
+
+    @property
+    def views_taken(self) -> int:
+        """Views of every image in a step."""
+        return max(self.views, self.method.views)
 
     def examples_per_step(self, slots: int) -> int:
         """Examples of so many images that a step takes: at least one, else at most ``batch_size`` images."""
@@ -120,7 +139,7 @@ class TrainConfig:
         """Weight of a term after a share ``progress`` of the training."""
         weight = self.method.weights.get(term, 0.0)
         if term == "prior":
-            weight *= (1 - progress) ** self.prior_fade
+            weight *= max(self.prior_start, progress) * (1 - progress) ** self.prior_fade
         if term == "nesy":
             weight *= progress >= self.constraint_from
         return weight

@@ -22,7 +22,11 @@ class NetworkConfig:
         width: channels of every convolution, or units of every hidden layer.
         channels, image_height, image_width: shape of one input; vectors are ``(d, 1, 1)``.
         classes: number of clusters c, the length of the logits.
+        encoder_output: units of a linear layer after the MLP's hidden ones; 0 for none.
         projector_hidden: units of the projector's hidden layer; 0 for a linear projector.
+        projector_norm: batch normalisation before the projector's nonlinearity (SwAV, Barlow Twins).
+        projection: units of the projector's output, which is compared with c prototypes by cosine
+            similarity (SwAV); 0 for c units that are the logits themselves.
         temperature: τ > 0 divides L2-normalised projector outputs, which bounds the energy to
             [-1/τ - ln c, 1/(τ√c) - ln c]; 0 takes the projector's output as it is (unbounded).
         initialisation: ``torch`` for PyTorch's own; ``centred`` for Kaiming's (He et al. 2015) with
@@ -35,7 +39,10 @@ class NetworkConfig:
     image_height: int = 28
     image_width: int = 28
     classes: int = 10
+    encoder_output: int = 0
     projector_hidden: int = 0
+    projector_norm: bool = False
+    projection: int = 0
     temperature: float = 0.1
     initialisation: str = "centred"
 
@@ -46,22 +53,29 @@ class NetworkConfig:
             raise unknown("initialisation", self.initialisation, ("centred", "torch"))
         sizes = ("width", "channels", "image_height", "image_width", "classes")
         check_ranges(self, dict.fromkeys(sizes, (1, math.inf)))
-        check_ranges(self, {"temperature": (0.0, math.inf), "projector_hidden": (0, math.inf)})
+        check_ranges(self, dict.fromkeys(("temperature", "projector_hidden"), (0, math.inf)))
+        check_ranges(self, dict.fromkeys(("encoder_output", "projection"), (0, math.inf)))
+        if self.projection and not self.temperature:
+            raise UserError("prototypes are compared on the sphere: projection needs a temperature above 0")
+        if self.encoder_output and self.encoder != "mlp":
+            raise UserError("encoder_output is a layer of the mlp; the resnet has as many features as width")
 
 
 class MLP(nn.Module):
-    """Two hidden layers with LeakyReLU: ``(batch, *shape)`` to features ``(batch, width)``."""
+    """Two hidden layers with LeakyReLU, and a linear one if asked: ``(batch, *shape)`` to ``(batch, d)``."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, output: int = 0) -> None:
         super().__init__()
-        self.features = width
+        self.features = output or width
         self.first = nn.Linear(inputs, width)
         self.second = nn.Linear(width, width)
+        self.last = nn.Linear(width, output) if output else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features ``(batch, width)``."""
+        """Features ``(batch, d)``."""
         hidden = F.leaky_relu(self.first(images.flatten(1)), LEAK)
-        return F.leaky_relu(self.second(hidden), LEAK)
+        features: Tensor = self.last(F.leaky_relu(self.second(hidden), LEAK))
+        return features
 
     def hidden_weights(self) -> list[Tensor]:
         """The matrices between hidden layers."""
@@ -146,33 +160,45 @@ class GEDINetwork(nn.Module):
         self.config = config
         self.precision = precision
         self.encoder = _encoder(config)
-        hidden = config.projector_hidden
-        layers: list[nn.Module] = []
-        if hidden:
-            layers = [nn.Linear(config.width, hidden), nn.LeakyReLU(LEAK)]
-        self.projector = nn.Sequential(*layers, nn.Linear(hidden or config.width, config.classes))
+        self.projector = _projector(self.encoder.features, config)
+        self.prototypes = (
+            nn.Linear(config.projection, config.classes, bias=False) if config.projection else None
+        )
         if config.initialisation == "centred":
             self.encoder.apply(_kaiming)
 
     @property
     def last_layer(self) -> nn.Linear:
         """The layer whose rows are the clusters."""
-        return cast(nn.Linear, self.projector[-1])
+        return self.prototypes or cast(nn.Linear, self.projector[-1])
 
     def features(self, images: Tensor) -> Tensor:
         """Encoder output ``(batch, width)``, fp32."""
+        if isinstance(self.encoder, MLP):  # too small to gain anything from bf16
+            return cast(Tensor, self.encoder(images))
         device = images.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             images = images.contiguous(memory_format=torch.channels_last)
             features: Tensor = self.encoder(images)
         return features.float()
 
+    def project(self, features: Tensor) -> Tensor:
+        """The projector's output for features ``(batch, width)``: ``(batch, units)``."""
+        return cast(Tensor, self.projector(features))
+
+    def head(self, projection: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` from the projector's output ``(batch, units)``."""
+        temperature = self.config.temperature
+        if not temperature:
+            return projection
+        direction = F.normalize(projection, dim=1)
+        if self.prototypes is not None:
+            direction = F.linear(direction, F.normalize(self.prototypes.weight, dim=1))
+        return direction / temperature
+
     def logits(self, images: Tensor) -> Tensor:
         """``(batch, channels, height, width)`` to f(x) ``(batch, classes)``, fp32, in nats."""
-        outputs: Tensor = self.projector(self.features(images))
-        if self.config.temperature:
-            outputs = F.normalize(outputs, dim=1) / self.config.temperature
-        return outputs
+        return self.head(self.project(self.features(images)))
 
     forward = logits
 
@@ -221,4 +247,13 @@ def _encoder(config: NetworkConfig) -> MLP | ResNet:
                 f"{config.image_height}x{config.image_width}; use encoder = 'mlp'"
             )
         return ResNet(config.channels, config.width)
-    return MLP(config.channels * config.image_height * config.image_width, config.width)
+    inputs = config.channels * config.image_height * config.image_width
+    return MLP(inputs, config.width, config.encoder_output)
+
+
+def _projector(inputs: int, config: NetworkConfig) -> nn.Sequential:
+    hidden, outputs = config.projector_hidden, config.projection or config.classes
+    if not hidden:
+        return nn.Sequential(nn.Linear(inputs, outputs))
+    norm = [nn.BatchNorm1d(hidden)] if config.projector_norm else []
+    return nn.Sequential(nn.Linear(inputs, hidden), *norm, nn.LeakyReLU(LEAK), nn.Linear(hidden, outputs))

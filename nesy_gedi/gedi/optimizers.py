@@ -18,6 +18,7 @@ def make_optimizers(
     learning_rate: float,
     muon_learning_rate: float,
     weight_decay: float,
+    beta2: float = 0.99,
     others: Sequence[nn.Parameter] = (),
 ) -> list[torch.optim.Optimizer]:
     """Adam for all parameters, or Muon for the matrices between hidden layers and Adam for the others.
@@ -31,13 +32,14 @@ def make_optimizers(
         learning_rate: Adam's.
         muon_learning_rate: Muon's: the spectral norm of one update.
         weight_decay: L2 penalty in Adam's gradient; Muon has none.
+        beta2: decay of Adam's average of squared gradients.
         others: parameters beside the network's, for Adam without penalty.
     """
     hidden = network.encoder.hidden_weights() if name == "muon" else []
     matrices = {id(parameter) for parameter in hidden}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in matrices]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Adam(rest, lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay)
+        torch.optim.Adam(rest, lr=learning_rate, betas=(0.9, beta2), weight_decay=weight_decay, fused=True)
     ]
     if hidden:
         optimizers.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=0.0))

@@ -1,14 +1,41 @@
 """Stochastic gradient Langevin dynamics on the energy, and the replay buffer that keeps its chains."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nesy_gedi.errors import check_ranges
+
+
+class Support(NamedTuple):
+    """Where samples may lie.
+
+    Attributes:
+        low, high: chains start uniformly between these.
+        bounded: whether they must stay there: pixels must, points of the plane need not.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    bounded: bool = True
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What :func:`sgld` clamps to."""
+        return (self.low, self.high) if self.bounded else None
+
+    def noise(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Uniform starts of chains, fp32, on the generator's device."""
+        uniform = torch.rand(tuple(shape), generator=generator, device=generator.device)
+        return self.low + (self.high - self.low) * uniform
+
+
+PIXELS = Support()
 
 
 @dataclass(frozen=True)
@@ -100,17 +127,21 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 class ReplayBuffer:
-    """The chains' last states, images in [0, 1], float16 in memory, started from uniform noise.
+    """The chains' last states, started from uniform noise; pixels are kept in float16.
 
     Args:
         shape: ``(channels, height, width)`` of one image.
         size: number of chains.
         generator: source of the starting noise and of the draws.
+        support: where the chains start, and whether they must stay there.
     """
 
-    def __init__(self, shape: tuple[int, ...], size: int, generator: torch.Generator) -> None:
-        self.generator = generator
-        self.images = torch.rand((size, *shape), generator=generator, device=generator.device).half()
+    def __init__(
+        self, shape: tuple[int, ...], size: int, generator: torch.Generator, support: Support = PIXELS
+    ) -> None:
+        self.generator, self.support = generator, support
+        self.dtype = torch.float16 if support.bounded else torch.float32
+        self.images = support.noise((size, *shape), generator).to(self.dtype)
 
     def draw(self, count: int, restart_probability: float) -> tuple[Tensor, Tensor]:
         """Pick ``count`` different chains; some are started anew.
@@ -121,13 +152,13 @@ class ReplayBuffer:
         device = self.images.device
         where = torch.randperm(len(self.images), generator=self.generator, device=device)[:count]
         states = self.images[where].float()
-        noise = torch.rand(states.shape, generator=self.generator, device=device)
+        noise = self.support.noise(states.shape, self.generator)
         anew = torch.rand(count, generator=self.generator, device=device) < restart_probability
         return where, torch.where(anew.view(-1, *[1] * (states.dim() - 1)), noise, states)
 
     def store(self, where: Tensor, states: Tensor) -> None:
         """Put the states ``(count, *shape)`` back at their positions."""
-        self.images[where] = states.half()
+        self.images[where] = states.to(self.dtype)
 
 
 def sample_step(network: nn.Module, buffer: ReplayBuffer, config: SamplerConfig) -> Tensor:
@@ -136,7 +167,7 @@ def sample_step(network: nn.Module, buffer: ReplayBuffer, config: SamplerConfig)
     The network is left untouched: no gradient, same mode, same ``requires_grad``.
 
     Returns:
-        Images ``(count, channels, height, width)`` in [0, 1], fp32, detached.
+        Images ``(count, channels, height, width)``, fp32, detached.
     """
     where, start = buffer.draw(config.count, config.restart_probability)
     with frozen(network):
@@ -147,7 +178,7 @@ def sample_step(network: nn.Module, buffer: ReplayBuffer, config: SamplerConfig)
             config.step_size,
             config.noise_std,
             buffer.generator,
-            bounds=(0.0, 1.0),
+            bounds=buffer.support.bounds,
         )
     buffer.store(where, images)
     return images

@@ -4,19 +4,21 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nesy_gedi.data.images import to_float, value_range
 from nesy_gedi.errors import UserError
-from nesy_gedi.gedi import objectives
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.constraint import Constraint
 from nesy_gedi.gedi.naming import Clusters, best_namings, rename_clusters
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.optimizers import make_optimizers, set_learning_rate
-from nesy_gedi.gedi.sampler import ReplayBuffer, sample_step
+from nesy_gedi.gedi.sampler import ReplayBuffer, Support, sample_step
+from nesy_gedi.gedi.terms import TERMS, StepOutputs
 
 _INITIAL_IMAGES = 600  # images that the start of the projector is centred on
 
@@ -30,7 +32,7 @@ class TrainingData:
     """What a network is trained on; there are no labels in it.
 
     Attributes:
-        images: uint8 ``(n, channels, height, width)``.
+        images: uint8 ``(n, channels, height, width)``, or float32 ``(n, d, 1, 1)`` for vectors.
         examples: int64 ``(examples, slots)``, indices into ``images``; one slot where there is no
             constraint.
         constraint: what holds of the images of each example.
@@ -102,10 +104,14 @@ class Trainer:
             config.learning_rate,
             config.muon_learning_rate,
             config.weight_decay,
+            config.beta2,
             list(data.constraint.parameters()) if data.constraint is not None else [],
         )
+        self.support = Support(*value_range(data.images), data.images.dtype == torch.uint8)
         self.buffer = (
-            ReplayBuffer(tuple(self.images.shape[1:]), config.sampler.buffer_size, self.generator)
+            ReplayBuffer(
+                tuple(self.images.shape[1:]), config.sampler.buffer_size, self.generator, self.support
+            )
             if config.method.uses("gen")
             else None
         )
@@ -122,20 +128,27 @@ class Trainer:
         for epoch in range(1, self.config.epochs + 1):
             started = time.perf_counter()
             self.network.train()
-            totals: dict[str, float] = {}
+            totals: dict[str, list[float]] = {}  # of each term: sum over examples, number of examples
             order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
             for rows in order.split(self.batch):
                 for term, value in self._train_step(rows).items():
-                    totals[term] = totals.get(term, 0.0) + value * len(rows) / len(self.examples)
+                    total = totals.setdefault(term, [0.0, 0.0])
+                    total[0] += value * len(rows)
+                    total[1] += len(rows)
             naming = self._name_clusters(epoch)
             seconds = time.perf_counter() - started
-            yield EpochMetrics(epoch, totals, self.examples.numel() / seconds, seconds, *naming)
+            terms = {term: total / count for term, (total, count) in totals.items()}
+            yield EpochMetrics(epoch, terms, self.examples.numel() / seconds, seconds, *naming)
 
     def _train_step(self, rows: Tensor) -> dict[str, float]:
         """One update from the examples ``(batch,)``; returns the value of every term in nats."""
         progress = self.step / (self.config.epochs * self.steps_per_epoch)
         set_learning_rate(self.optimizers, self.config.schedule, progress)
-        terms = self._terms(rows)
+        names = self.config.method.terms_at(progress)
+        if self.config.method.freeze_encoder and "gen" not in names:
+            self.network.encoder.requires_grad_(False)
+        step = self._outputs(rows, sampled="gen" in names)
+        terms = {name: TERMS[name].value(step) for name in names}
         values = torch.stack(list(terms.values())).detach().tolist()
         for term, value in zip(terms, values, strict=True):
             if not math.isfinite(value):
@@ -152,29 +165,36 @@ class Trainer:
         self.step += 1
         return dict(zip(terms, values, strict=True))
 
-    def _terms(self, rows: Tensor) -> dict[str, Tensor]:
-        """The method's terms, after one forward pass over views and samples together."""
-        method, config = self.config.method, self.config
+    def _outputs(self, rows: Tensor, sampled: bool) -> StepOutputs:
+        """One forward pass over the views of the examples ``(batch,)`` and, if asked, samples together."""
+        config, network, views = self.config, self.network, self.config.views_taken
         examples = self.examples[rows]
         images = self._pixels(examples.flatten())
-        batches = [config.augmentation(images, self.generator) for _ in range(config.views)]
-        if self.buffer is not None:
-            batches.append(sample_step(self.network, self.buffer, config.sampler))
-        logits = self.network(torch.cat(batches)).split([len(batch) for batch in batches])
-        views = logits[: config.views]
-        log_posterior = torch.cat(views).log_softmax(1)
-        terms: dict[str, Tensor] = {}
-        if method.uses("gen"):
-            terms["gen"] = objectives.generative(torch.cat(views), logits[-1])
-        if method.uses("inv"):
-            terms["inv"] = objectives.invariance(views[0], views[1])
-        if method.uses("prior"):
-            terms["prior"] = objectives.PRIORS[method.prior_form](log_posterior, self.log_prior)
-        if method.uses("nesy"):
-            assert self.constraint is not None
-            slots = log_posterior.view(-1, examples.shape[1], log_posterior.shape[1])
-            terms["nesy"] = objectives.constraint(self.constraint(slots, rows.repeat(config.views)))
-        return terms
+        batches = [
+            config.augmentation(images, self.generator, self.support.bounded) for _ in range(views)
+        ]
+        if sampled:
+            assert self.buffer is not None
+            batches.append(sample_step(network, self.buffer, config.sampler))
+        sizes = [len(batch) for batch in batches]
+        projected = network.project(network.features(torch.cat(batches)))
+        logits = network.head(projected).split(sizes)
+        return StepOutputs(
+            logits[:views],
+            projected.split(sizes)[:views],
+            logits[-1] if sampled else None,
+            self.log_prior,
+            config.method.prior_form,
+            config.network.temperature,
+            config.method.epsilon,
+            partial(self._log_probability, rows, examples.shape[1]),
+        )
+
+    def _log_probability(self, rows: Tensor, slots: int, log_posterior: Tensor) -> Tensor:
+        """log P(constraint) of every view of the examples ``(batch,)``: ``(views * batch,)``."""
+        assert self.constraint is not None
+        shaped = log_posterior.view(-1, slots, log_posterior.shape[1])
+        return self.constraint(shaped, rows.repeat(self.config.views_taken))
 
     def _name_clusters(self, epoch: int) -> tuple[float | None, float | None, bool]:
         """Count the examples satisfied, and search better names for the clusters when it is time to.
@@ -210,4 +230,4 @@ class Trainer:
         return found.view(self.examples.shape).cpu()
 
     def _pixels(self, indices: Tensor) -> Tensor:
-        return self.images[indices].float() / 255
+        return to_float(self.images[indices])

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from nesy_gedi.gedi.trainer import EpochMetrics
 
+_MOST_LINES = 50  # of one training, where there is no terminal
+
 
 class Progress:
     """Shows every epoch: each term beside its optimum, images per second, time left. A context manager.
@@ -45,6 +47,9 @@ class Progress:
         if self.live:
             heading = Text(f"{title}  {epoch}  {pace}  {remaining}", style="bold")
             self.live.update(Group(heading, self._table(metrics), Text(_naming(metrics))), refresh=True)
+            return
+        every = -(-self.epochs // _MOST_LINES)
+        if metrics.epoch % every and metrics.epoch not in (1, self.epochs) and not metrics.renamed:
             return
         terms = "  ".join(
             f"{term} {value:.3f}{self._optimum(term, ' ({})')}" for term, value in metrics.terms.items()

@@ -7,7 +7,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from nesy_gedi.learning import SeedResult
+from nesy_gedi.results import SeedResult
+
+NAMED = {"accuracy": "accuracy", "matched_accuracy": "matched", "nmi": "NMI"}
+UNNAMED = {"nmi": "NMI", "ari": "ARI", "matched_accuracy": "matched", "batch_nmi": "NMI per batch of 64"}
+"""Measures and their headings, where clusters have names and where they have none."""
 
 
 def print_table(
@@ -15,6 +19,7 @@ def print_table(
     title: str,
     results: Sequence[SeedResult],
     published: Mapping[str, float],
+    named: bool = True,
 ) -> None:
     """Median and standard deviation over the seeds, beside the published figures.
 
@@ -22,7 +27,8 @@ def print_table(
         console: where to print.
         title: what was run.
         results: one of each seed.
-        published: the paper's figures by the names of :class:`SeedResult`'s fields.
+        published: the paper's figures by the names of :class:`ClusteringScore`'s fields.
+        named: whether clusters have names, so that there is an accuracy without matching.
     """
     table = Table(
         title=title,
@@ -33,11 +39,14 @@ def print_table(
         show_edge=False,
     )
     table.add_column("")
-    for heading in ("accuracy", "matched", "NMI", "seconds", "restarts"):
+    measures = NAMED if named else UNNAMED
+    for heading in (*measures.values(), "seconds", "restarts"):
         table.add_column(heading, justify="right")
-    measures = ("accuracy", "matched_accuracy", "nmi")
     seeds = "1 seed" if len(results) == 1 else f"median of {len(results)}"
-    row = [_spread([getattr(result, measure) for result in results]) for measure in measures]
+    row = [
+        _spread([getattr(result.score, measure) if result.score else None for result in results])
+        for measure in measures
+    ]
     seconds = statistics.median(result.seconds for result in results)
     row += [f"{seconds:.0f}", str(sum(result.restarts for result in results))]
     table.add_row(seeds, *row)

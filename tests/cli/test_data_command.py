@@ -1,5 +1,6 @@
 """``nesy-gedi data`` as a user types it."""
 
+import json
 import struct
 from pathlib import Path
 
@@ -67,12 +68,43 @@ def test_list_names_every_data_set_and_its_licence() -> None:
     assert licences == [data_set.licence for data_set in DATA_SETS.values()]
 
 
-def test_list_reports_damaged_files(tmp_path: Path) -> None:
+def test_list_shows_all_the_others_beside_damaged_files(tmp_path: Path) -> None:
     write_mnist(tmp_path / "data")
     (tmp_path / "data/MNIST/raw/t10k-labels-idx1-ubyte").write_bytes(b"")
     result = run("list")
     assert isinstance(result.exception, UserError)
-    assert "t10k-labels-idx1-ubyte is truncated" in str(result.exception)
+    assert str(result.exception).startswith("damaged: mnist;")
+    rows = json.loads(run("list", "--json").stdout)
+    assert [row["name"] for row in rows] == list(DATA_SETS)
+    assert [row["name"] for row in rows if "damaged" in row] == ["mnist"]
+    assert "t10k-labels-idx1-ubyte is truncated" in rows[list(DATA_SETS).index("mnist")]["damaged"]
+    assert f"  damaged  {rows[list(DATA_SETS).index('mnist')]['damaged']}\n" in result.output
+
+
+def test_list_says_what_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "my data").mkdir()
+    pixels = np.arange(4 * 3072, dtype=np.uint32).astype(np.uint8).reshape(4, 32, 32, 3)
+    np.savez(tmp_path / "my data" / "cifar10.npz", x_train=pixels, x_test=pixels[:2])
+    result = run("list", "--data-dir", "my data")
+    assert result.exit_code == 0, result.output
+    assert (
+        "  missing  `nesy-gedi data fetch svhn --data-dir 'my data'` downloads it (246 MB)" in result.output
+    )
+    assert "10,000 training and 2,000 test points, 2 numbers each" in result.output
+    rows = {row["name"]: row for row in json.loads(run("list", "--data-dir", "my data", "--json").stdout)}
+    available = [name for name, row in rows.items() if row["available"]]
+    assert available == ["moons", "circles", "cifar10"]
+    assert rows["mnist"]["fetch"] == "nesy-gedi data fetch mnist --data-dir 'my data'"
+    found = load_data_set("cifar10", "my data").describe()
+    assert {key: rows["cifar10"][key] for key in found} == found
+    assert {row["licence"] for row in rows.values()} == {row.licence for row in DATA_SETS.values()}
+
+
+def test_fetch_of_what_needs_no_files(tmp_path: Path) -> None:
+    result = run("fetch", "moons", "--data-dir", "elsewhere")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("moons needs no files: there is nothing to fetch\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fetch_is_content_with_what_is_there(tmp_path: Path) -> None:

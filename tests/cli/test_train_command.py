@@ -82,7 +82,7 @@ def test_metrics_have_every_epoch_of_every_seed(finished: tuple[Path, str]) -> N
 
 def test_result_has_medians_and_seeds(finished: tuple[Path, str]) -> None:
     result = json.loads((finished[0] / "result.json").read_text(encoding="utf-8"))
-    measures = ("accuracy", "matched_accuracy", "nmi", "seconds")
+    measures = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "seconds")
     assert set(result) == {*measures, "seeds"}
     assert [row["seed"] for row in result["seeds"]] == [0, 1]
     assert [row["restarts"] for row in result["seeds"]] == [0, 0]
@@ -169,7 +169,7 @@ def test_every_option_of_train_arrives() -> None:
     asked = {
         "program": "two.pl", "query": "total(A, B, S)", "dataset": "mnist", "examples": 7,
         "distribution": "3=1,4=2", "variant": "nesy", "seeds": 1, "first_seed": 3, "epochs": 1, "width": 4,
-        "engine": "klay", "preset": "default", "precision": "fp32", "device": "cpu", "out": "here",
+        "engine": "klay", "preset": "cpu", "precision": "fp32", "device": "cpu", "out": "here",
         "compile_timeout": 50.0,
     }  # fmt: skip
     words = [word for name, value in asked.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -177,7 +177,7 @@ def test_every_option_of_train_arrives() -> None:
     assert result.exit_code == 0, result.output
     config = read_json(Path("here", "config.json"))
     changes = {"trust_program": True, "assignments": ["naming.starts=9", "schedule=constant"]}
-    nowhere = dict.fromkeys(("examples_csv", "images", "data_dir"))
+    nowhere = dict.fromkeys(("examples_csv", "images", "data_dir", "clusters"))
     assert config["request"] == {**asked, **changes, **nowhere}
     assert config["query"] == "total(A,B,S)"
     assert config["config"]["naming"]["starts"] == 9  # type: ignore[index]
@@ -218,7 +218,7 @@ def test_examples_from_a_file() -> None:
 
 def test_variant_is_another_name_of_method() -> None:
     for option in ("--method", "--variant"):
-        assert "unknown variant 'combned': did you mean 'combined'" in refused(*TINY, option, "combned")
+        assert "unknown method 'combned': did you mean 'combined'" in refused(*TINY, option, "combned")
 
 
 @pytest.mark.parametrize("command", ["addition", "train"])
@@ -230,7 +230,7 @@ def test_help_names_every_option_of_the_command(command: str) -> None:
         *("data-dir", "precision", "device", "out", "set"),
     )
     own = (
-        *("program", "query", "dataset", "distribution", "examples-csv", "images"),
+        *("program", "query", "dataset", "clusters", "distribution", "examples-csv", "images"),
         *("trust-program", "compile-timeout"),
     )
     listed = set(re.findall(r"--([a-z-]+)", result.stdout.split("Options:")[1]))

@@ -24,7 +24,7 @@ def _away_from_any_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (("--examples", "0"), ["--examples 0", "at least 1"]),
         (("--examples", "-3"), ["--examples -3", "at least 1"]),
         (("--examples", "5000"), ["5000 examples asked", "at most 1047", "nesy-gedi data fetch mnist"]),
-        (("--variant", "combned"), ["unknown variant 'combned'", "did you mean 'combined'"]),
+        (("--variant", "combned"), ["unknown method 'combned'", "did you mean 'combined'"]),
         (("--engine", "circiut"), ["unknown engine 'circiut'", "did you mean 'circuit'"]),
         (("--preset", "papr"), ["unknown preset 'papr'", "did you mean 'paper'"]),
         (("--device", "cdua"), ["unknown device 'cdua'", "did you mean 'cuda'"]),
@@ -43,7 +43,7 @@ def _away_from_any_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (("--set", "optimizer=mion"), ["unknown optimizer 'mion'", "did you mean 'muon'"]),
         (
             ("--set", "network.classes=7"),
-            ["addition.pl:", "7 outputs, but 10 classes are listed for mnist_net"],
+            ["network.classes follows from the program", "--clusters"],
         ),
         (("--data-dir", "nowhere"), ["nowhere/MNIST/raw", "data fetch mnist --data-dir nowhere"]),
     ],
@@ -57,7 +57,12 @@ def test_what_is_wrong_is_told_in_one_line(arguments: tuple[str, ...], parts: li
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ((), ["no program", "give one with --program"]),
+        (("--method", "combined"), ["no program", "give one with --program"]),
+        (
+            ("--program", "addition.pl", "--clusters", "7"),
+            ["addition.pl:", "7 outputs, but 10 classes are listed for mnist_net"],
+        ),
+        (("--clusters", "30", "--set", "batch_size=20"), ["30 clusters", "batch of 20"]),
         (("--program", "adition.pl"), ["there is no program adition.pl", "addition.pl"]),
         (("--program", "addition.pl", "--query", "digt(X, Y)"), ["digt(X,Y)", "digit/2"]),
         (("--program", "addition.pl", "--query", "a, b"), ["the query 'a, b' is not one atom"]),
@@ -75,7 +80,6 @@ def test_what_is_wrong_is_told_in_one_line(arguments: tuple[str, ...], parts: li
         (("--program", "parity.pl", "--examples-csv", "a.csv"), ["--examples-csv and --images go together"]),
         (("--program", "parity.pl", "--images", "photos"), ["--examples-csv and --images go together"]),
         (("--program", "noisy_addition.pl", "--engine", "deepproblog"), ["has learnable probabilities"]),
-        (("--method", "gedi", "--set", "network.classes=7"), ["network.classes=7, but mnist has 10"]),
         (("--method", "gedi", "--examples", "5000"), ["5000 examples asked, but there are 4000 images"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -1,13 +1,15 @@
 """Image sets without labels or test images, and classes as the symbols of a domain."""
 
+import hashlib
+import struct
 from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nesy_gedi.data.images import ImageSet, domain_labels
+from nesy_gedi.data.images import ImageSet, domain_labels, to_float, value_range
 from nesy_gedi.errors import UserError
 
 PIXELS = torch.arange(2 * 3 * 4, dtype=torch.uint8).view(2, 1, 3, 4)
@@ -32,6 +34,35 @@ def test_digest_tells_unknown_labels_and_no_images_from_any_others() -> None:
 def test_description_counts_what_is_there() -> None:
     described = replace(SET, test_images=PIXELS[:0], test_labels=None, train_labels=None).describe()
     assert (described["train"], described["test"], described["image_shape"]) == (2, 0, [1, 3, 4])
+    assert (described["range"], described["bounded"]) == ([0.0, 1.0], True)
+
+
+def test_float_of_pixels_is_their_share_of_white_and_of_vectors_themselves() -> None:
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    values = to_float(every)
+    assert values.dtype == torch.float32
+    assert values.flatten().tolist() == pytest.approx([k / 255 for k in range(256)], rel=1e-6)
+    assert values.flatten()[255].item() == 1.0
+    vectors = torch.tensor([[-3.5, 260.0]]).view(1, 2, 1, 1)
+    assert torch.equal(to_float(vectors), vectors)
+    assert value_range(vectors) == (-3.5, 260.0)
+    assert value_range(every[:, :, 3:5]) == (0.0, 1.0)
+
+
+def test_digest_hashes_vectors_as_little_endian_floats() -> None:
+    vectors = torch.tensor([[1.5, -2.0]]).view(1, 2, 1, 1)
+    images = ImageSet("mine", "memory", vectors, None, vectors, None, 0)
+    hashed = (b"(1, 2, 1, 1)" + struct.pack("<2f", 1.5, -2.0)) * 2
+    assert images.sha256 == hashlib.sha256(hashed).hexdigest()
+    described = images.describe()
+    assert (described["range"], described["bounded"]) == ([-2.0, 1.5], False)
+
+
+def test_classes_have_the_names_that_are_given() -> None:
+    named = replace(SET, classes=2, names=("cat", "dog"))
+    assert named.class_names == ("cat", "dog")
+    assert named.sha256 == SET.sha256
+    assert domain_labels(named, torch.tensor([0, 1, -1]), ["dog", "cat"], "p.pl").tolist() == [1, 0, -1]
 
 
 def test_classes_are_called_by_their_numbers() -> None:
@@ -39,6 +70,7 @@ def test_classes_are_called_by_their_numbers() -> None:
     assert replace(SET, classes=2).class_names == ("0", "1")
 
 
+@settings(deadline=None)
 @given(domain=st.lists(st.sampled_from("0123456789"), min_size=1, unique=True), data=st.data())
 def test_numbers_in_a_domain_are_the_classes_of_that_name(domain: list[str], data: st.DataObject) -> None:
     labels = data.draw(st.lists(st.integers(-1, 9), max_size=20))

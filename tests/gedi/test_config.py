@@ -32,7 +32,7 @@ class Outer:
 def config_of(**changes):
     values = {
         "method": Method({"gen": 1, "prior": 40, "nesy": 5}),
-        "network": NetworkConfig("mlp", 16, 1, 8, 8, 4, 0, 0.1, "centred"),
+        "network": NetworkConfig("mlp", 16, 1, 8, 8, 4),
         "sampler": SamplerConfig(10, 2, 0.1, 0.01, 100, 0.05),
         "epochs": 3,
         "batch_size": 4,
@@ -163,8 +163,10 @@ def test_malformed_assignments_are_refused(text):
     [
         ({"epochs": 0}, "epochs=0 is out of range: choose 1 or more"),
         ({"batch_size": -3}, "batch_size=-3 is out of range: choose 1 or more"),
-        ({"views": 3}, "views must be 1 or 2"),
-        ({"views": 1, "method": Method({"inv": 50})}, "2 with the term inv; it is 1"),
+        ({"views": 3}, "views=3 is out of range: choose 1 to 2"),
+        ({"prior_start": 1.5}, "prior_start=1.5 is out of range: choose 0 to 1"),
+        ({"clusters": -1}, "clusters=-1 is out of range: choose 0 or more"),
+        ({"restart_above": {"invv": 0.1}}, "unknown term 'invv': did you mean 'inv'"),
         ({"learning_rate": math.nan}, "learning_rate=nan is out of range: choose 0 or more"),
         ({"schedule": "cosin"}, "unknown schedule 'cosin': did you mean 'cosine'"),
     ],

@@ -189,9 +189,8 @@ def test_without_temperature_logits_are_unbounded():
     assert network.energy(images).abs().max() > 100
 
 
-@pytest.mark.parametrize("encoder", ["mlp", "resnet"])
-def test_bf16_is_used_in_the_encoder_and_only_there(encoder):
-    kinds = {"encoder": encoder, "image_height": 12, "image_width": 12, "temperature": 0.1}
+def test_bf16_is_used_in_the_convolutions_and_only_there():
+    kinds = {"encoder": "resnet", "image_height": 12, "image_width": 12, "temperature": 0.1}
     exact, rounded = network_of(**kinds), network_of(precision="bf16", **kinds)
     images = random_images(5, 16, 1, 12, 12)
     features = rounded.features(images)
@@ -205,6 +204,43 @@ def test_bf16_is_used_in_the_encoder_and_only_there(encoder):
     rounded.energy(images).sum().backward()
     assert {p.dtype for p in rounded.parameters()} == {torch.float32}
     assert {p.grad.dtype for p in rounded.parameters()} == {torch.float32}
+
+
+def test_the_mlp_is_never_rounded():
+    kinds = {"encoder": "mlp", "image_height": 12, "image_width": 12}
+    images = random_images(5, 16, 1, 12, 12)
+    assert torch.equal(network_of(precision="bf16", **kinds)(images), network_of(**kinds)(images))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_prototypes_are_compared_by_cosine(scale):
+    """Only directions count: of the projector's output and of the prototypes."""
+    network = network_of(projection=6, temperature=0.1).eval()
+    projection = network.project(network.features(random_images(5, 16, 1, 4, 5)))
+    assert projection.shape == (16, 6)
+    logits = network.head(projection)
+    cosine = F.cosine_similarity(projection[:, None], network.prototypes.weight[None], dim=2)
+    torch.testing.assert_close(logits, cosine / 0.1, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        network.prototypes.weight.mul_(scale)
+    torch.testing.assert_close(network.head(projection * scale), logits, atol=1e-4, rtol=1e-4)
+    assert network.last_layer is network.prototypes
+
+
+def test_features_projection_and_head_are_the_logits():
+    network = network_of(projector_hidden=7, projector_norm=True).eval()
+    images = random_images(5, 16, 1, 4, 5)
+    assert torch.equal(network.head(network.project(network.features(images))), network(images))
+
+
+def test_encoder_output_is_a_linear_layer_of_the_mlp():
+    network = network_of(encoder="mlp", encoder_output=2)
+    assert network.features(random_images(5, 16, 1, 4, 5)).shape == (16, 2)
+    assert (network.features(random_images(5, 16, 1, 4, 5)) < -0.2).any()  # no LeakyReLU after it
+    with pytest.raises(UserError, match="encoder_output is a layer of the mlp"):
+        NetworkConfig(encoder_output=2)
+    with pytest.raises(UserError, match="projection needs a temperature above 0"):
+        NetworkConfig(projection=2, temperature=0.0)
 
 
 @pytest.mark.parametrize("hidden", [0, 24])

@@ -20,7 +20,7 @@ def normal_energy(x):
 
 def network_of(seed=0, encoder="mlp", temperature=0.1, precision="fp32"):
     torch.manual_seed(seed)
-    config = NetworkConfig(encoder, 16, 1, 6, 6, 5, 0, temperature, "torch")
+    config = NetworkConfig(encoder, 16, 1, 6, 6, 5, temperature=temperature, initialisation="torch")
     return GEDINetwork(config, precision)
 
 

@@ -44,7 +44,7 @@ def pixel_reader(names, rows=None, constraint=None, constant=None, optimizer="ad
     images.flatten(1)[range(CLASSES), range(CLASSES)] = 255
     rows = torch.tensor(SUMS * 3) if rows is None else torch.tensor(rows)
     constraint = Sum(len(rows)) if constraint is None else constraint
-    network = NetworkConfig("mlp", CLASSES, 1, 2, 2, CLASSES, 0, 0.0, "torch")
+    network = NetworkConfig("mlp", CLASSES, 1, 2, 2, CLASSES, temperature=0.0, initialisation="torch")
     defaults = {"searches": 3, "until": 1.0, "gain": 0.02, "largest_cluster": 0.5}
     config = config_of(
         network=network, naming=NamingConfig(**(defaults | naming)), method=Method({"nesy": 1.0}), views=1,

@@ -27,15 +27,15 @@ def dark_blue(path: Path) -> NDArray[np.int64]:
 
 def test_confusion_has_labels_as_rows_and_the_networks_names_as_columns(tmp_path: Path) -> None:
     path = tmp_path / "confusion.png"
-    confusion_figure(path, np.diag([5] * 10), DIGITS)
+    confusion_figure(path, np.diag([5] * 10), DIGITS, DIGITS)
     rows, columns = dark_blue(path).T
     assert np.corrcoef(rows, columns)[0, 1] > 0.95
-    confusion_figure(path, np.fliplr(np.diag([5] * 10)), DIGITS)
+    confusion_figure(path, np.fliplr(np.diag([5] * 10)), DIGITS, DIGITS)
     rows, columns = dark_blue(path).T
     assert np.corrcoef(rows, columns)[0, 1] < -0.95
     collapsed = np.zeros((10, 10), dtype=np.int64)
     collapsed[:, 0] = 100
-    confusion_figure(path, collapsed, DIGITS)
+    confusion_figure(path, collapsed, DIGITS, DIGITS)
     rows, columns = dark_blue(path).T
     assert np.ptp(rows) > 8 * np.ptp(columns)
     assert columns.max() < pixels(path).shape[1] / 2
@@ -44,7 +44,7 @@ def test_confusion_has_labels_as_rows_and_the_networks_names_as_columns(tmp_path
 def test_a_class_without_labels_is_no_division_by_zero(tmp_path: Path) -> None:
     table = np.diag([5, 0, 5])
     with np.errstate(all="raise"):
-        confusion_figure(tmp_path / "c.png", table, ["a", "b", "c"])
+        confusion_figure(tmp_path / "c.png", table, ["a", "b", "c"], ["a", "b", "c"])
     assert len(dark_blue(tmp_path / "c.png")) > 0
 
 
@@ -61,11 +61,12 @@ def test_names_of_classes_stand_at_both_axes_of_the_confusion(tmp_path: Path) ->
     """The first name is that of the top row and of the left column: only there its letter shows."""
     names = list("vvvv")
     table = np.diag([5] * 4)
-    confusion_figure(tmp_path / "plain.png", table, names)
-    confusion_figure(tmp_path / "again.png", table, names)
+    confusion_figure(tmp_path / "plain.png", table, names, names)
+    confusion_figure(tmp_path / "again.png", table, names, names)
     np.testing.assert_array_equal(pixels(tmp_path / "plain.png"), pixels(tmp_path / "again.png"))
-    confusion_figure(tmp_path / "first.png", table, ["z", *names[1:]])
-    confusion_figure(tmp_path / "last.png", table, [*names[1:], "z"])
+    first_z, last_z = ["z", *names[1:]], [*names[1:], "z"]
+    confusion_figure(tmp_path / "first.png", table, first_z, first_z)
+    confusion_figure(tmp_path / "last.png", table, last_z, last_z)
     first = changed_box(tmp_path / "plain.png", tmp_path / "first.png")
     last = changed_box(tmp_path / "plain.png", tmp_path / "last.png")
     # top left: from the label of the top row down to that of the left column

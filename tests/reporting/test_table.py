@@ -1,6 +1,7 @@
 """The end of a run: medians and deviations, the paper's row, and which reading was learned."""
 
 import io
+import re
 import statistics
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nesy_gedi.learning import SeedResult
+from nesy_gedi.evaluation.clustering import ClusteringScore
 from nesy_gedi.reporting.table import print_table, reading_sentence
+from nesy_gedi.results import SeedResult
 
 PAPER = {"accuracy": 0.96, "nmi": 0.91}
 
@@ -18,13 +20,11 @@ PAPER = {"accuracy": 0.96, "nmi": 0.91}
 def result(seed: int, accuracy: float, seconds: float = 60.0, restarts: int = 0) -> SeedResult:
     return SeedResult(
         seed=seed,
-        accuracy=accuracy,
-        matched_accuracy=accuracy + 0.01,
-        nmi=accuracy - 0.1,
+        score=ClusteringScore(accuracy, accuracy + 0.01, accuracy - 0.1, accuracy - 0.2, accuracy + 0.2),
         seconds=seconds,
         restarts=restarts,
         satisfied=0.9,
-        constraint_loss=0.1,
+        terms={"nesy": 0.1},
         reads_as=(0, 1),
         probabilities={},
     )
@@ -55,8 +55,18 @@ def test_one_seed_has_no_deviation() -> None:
     assert not [line for line in lines if "paper" in line or "±" in line]
 
 
+def test_clusters_without_names_have_no_accuracy_without_matching() -> None:
+    file = io.StringIO()
+    print_table(Console(file=file, width=100), "moons, gedi", [result(0, 0.5)], {}, named=False)
+    head, row = (line for line in file.getvalue().splitlines() if "NMI" in line or "1 seed" in line)
+    assert re.split(r"\s{2,}", head.strip()) == [
+        *("NMI", "ARI", "matched", "NMI per batch of 64", "seconds", "restarts")
+    ]
+    assert row.split() == ["1", "seed", "0.400", "0.300", "0.510", "0.700", "60", "0"]
+
+
 def test_what_was_not_measured_is_a_dash_and_does_not_disturb() -> None:
-    unlabelled = replace(result(1, 0.5), accuracy=None, matched_accuracy=None, nmi=None)
+    unlabelled = replace(result(1, 0.5), score=None)
     lines = printed([unlabelled], {})
     (row,) = (line for line in lines if "1 seed" in line)
     assert row.split() == ["1", "seed", "–", "–", "–", "60", "0"]

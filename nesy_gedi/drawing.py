@@ -1,0 +1,186 @@
+"""``nesy-gedi sample``: samples from a trained network's energy by Langevin dynamics, and their pictures."""
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+from nesy_gedi.errors import UserError
+from nesy_gedi.evaluation.subject import recorded
+from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run
+from nesy_gedi.gedi.networks import GEDINetwork
+from nesy_gedi.gedi.sampler import Support, frozen, sgld
+
+FOLDER, ARRAYS, PICTURE = "samples", "samples.npz", "samples.png"
+_CHUNK = 200  # chains that move together
+_SHOWN = 100  # images on the picture
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The last states of chains.
+
+    Attributes:
+        images: uint8 ``(n, channels, height, width)``, or float32 ``(n, d, 1, 1)``.
+        energies: E(x) of the states before they were rounded to bytes, ``(n,)``, nats, up to the constant
+            ln Z.
+        settings: what they came from: count, steps, step_size, noise_std, seed, weights_sha256.
+    """
+
+    images: Tensor
+    energies: Tensor
+    settings: dict[str, Any]
+
+
+def run_folder(run: str | Path) -> Path:
+    """The folder of a run that is named by its folder or by its weights file."""
+    path = Path(run)
+    return path if path.is_dir() else path.parent
+
+
+def weights_digest(run: str | Path) -> str:
+    """SHA-256 of a run's weights file."""
+    path = Path(run)
+    return hashlib.sha256((path / WEIGHTS if path.is_dir() else path).read_bytes()).hexdigest()
+
+
+def draw_samples(
+    run: str | Path, count: int, steps: int, seed: int, console: Console | None = None
+) -> Samples:
+    """Start chains from uniform noise over the data's range and move them with the run's own sampler.
+
+    Args:
+        run: folder or weights file.
+        count: number of chains.
+        steps: SGLD steps of each.
+        seed: decides starts and noise.
+        console: where to show progress, if it is a terminal.
+
+    Raises:
+        UserError: there is no such run, another version wrote it, or the chains left all bounds.
+    """
+    network, description = load_run(run)
+    sampler = recorded(description, run, "config", "sampler")
+    low, high = recorded(description, run, "data", "range")
+    support = Support(low, high, recorded(description, run, "data", "bounded"))
+    alpha, sigma = sampler["step_size"], sampler["noise_std"]
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    with frozen(network):
+        for size in _progress([min(_CHUNK, count - done) for done in range(0, count, _CHUNK)], console):
+            start = support.noise((size, *_shape(network)), generator)
+            parts.append(sgld(network.energy, start, steps, alpha, sigma, generator, support.bounds))
+    states = torch.cat(parts)
+    with torch.no_grad():
+        energies = torch.cat([network.energy(part) for part in states.split(_CHUNK)])
+    if not bool(energies.isfinite().all()):
+        raise UserError(
+            f"the chains of {run} ran away to infinity: its energy has no lower bound; train it longer"
+        )
+    settings = {"count": count, "steps": steps, "step_size": alpha, "noise_std": sigma, "seed": seed}
+    images = (states * 255).round().byte() if support.bounded else states
+    return Samples(images, energies, {**settings, "weights_sha256": weights_digest(run)})
+
+
+def write_samples(samples: Samples, folder: Path) -> list[Path]:
+    """Write ``samples.npz`` and, for images and points of the plane, ``samples.png``, each whole.
+
+    The arrays are ``images`` (uint8 NHWC, or float32 ``(n, d)``), ``energies`` and, as JSON, ``settings``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    shaped = samples.images.flatten(1) if _vectors(samples.images) else samples.images.permute(0, 2, 3, 1)
+    arrays = io.BytesIO()
+    settings = np.array(json.dumps(samples.settings))
+    np.savez(arrays, images=shaped.numpy(), energies=samples.energies.numpy(), settings=settings)
+    contents = {ARRAYS: arrays}
+    if not _vectors(samples.images) or samples.images.shape[1] == 2:
+        contents[PICTURE] = io.BytesIO()
+        _draw(samples, contents[PICTURE])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            partial = folder / f"{name}.partial"
+            partial.write_bytes(content.getvalue())
+            partial.replace(folder / name)
+    except OSError as error:
+        raise UserError(
+            f"cannot write samples to {folder} ({error.strerror}); choose another --out"
+        ) from error
+    return [folder / name for name in contents]
+
+
+def stored_samples(run: str | Path, count: int, steps: int) -> Samples | None:
+    """The samples in a run's folder, if they are of these weights, as many, and of chains as long."""
+    path = run_folder(run) / FOLDER / ARRAYS
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            settings = json.loads(str(file["settings"]))
+            arrays = torch.from_numpy(file["images"]), torch.from_numpy(file["energies"])
+    except (OSError, ValueError, KeyError, EOFError):
+        return None  # not there, or not ours: they are drawn anew
+    wanted = {"count": count, "steps": steps, "weights_sha256": weights_digest(run)}
+    if any(settings.get(key) != value for key, value in wanted.items()):
+        return None
+    images = arrays[0].permute(0, 3, 1, 2) if arrays[0].dim() == 4 else arrays[0][:, :, None, None]
+    return Samples(images.contiguous(), arrays[1], settings)
+
+
+def sample_run(console: Console, run: str, count: int, steps: int, seed: int, out: str | None) -> None:
+    """Draw samples, write them to ``out`` (by default ``RUN/samples``), and say where they are.
+
+    Raises:
+        UserError: as :func:`draw_samples` and :func:`write_samples`.
+    """
+    samples = draw_samples(run, count, steps, seed, console)
+    mean = samples.energies.mean().item()
+    written = write_samples(samples, Path(out) if out else run_folder(run) / FOLDER)
+    text = f"{count:,} samples after {steps:,} steps, mean energy {mean:.3f} nats"
+    for line in (text, *map(str, written)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _shape(network: GEDINetwork) -> tuple[int, int, int]:
+    return network.config.channels, network.config.image_height, network.config.image_width
+
+
+def _vectors(images: Tensor) -> bool:
+    return images.is_floating_point()
+
+
+def _progress(chunks: list[int], console: Console | None) -> Iterable[int]:
+    if console is None or not console.is_interactive:
+        return chunks
+    return track(chunks, "sampling", console=console, transient=True)
+
+
+def _draw(samples: Samples, file: BinaryIO) -> None:
+    if not _vectors(samples.images):
+        shown = samples.images[:_SHOWN]
+        grid = make_grid(shown.float() / 255, nrow=math.ceil(math.sqrt(len(shown))), pad_value=1.0)
+        save_image(grid, file, format="png")
+        return
+    # a second to import, and wanted only here
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    axis = figure.subplots()
+    x, y = samples.images.flatten(1).numpy().T
+    axis.scatter(x, y, s=6, c=samples.energies.numpy(), cmap="viridis")
+    axis.set(aspect="equal", title="samples, coloured by energy")
+    figure.savefig(file, format="png", dpi=120)

@@ -1,0 +1,102 @@
+"""Telling the data that a network was trained on from other data, by scores that need no labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from nesy_gedi.data.images import to_float
+from nesy_gedi.errors import UserError
+from nesy_gedi.gedi.networks import GEDINetwork, energy_of
+from nesy_gedi.gedi.sampler import frozen
+
+RECALL = 0.95  # true positive rate at which the false positive rate is read off
+
+
+def ood_scores(network: GEDINetwork, images: Tensor, chunk: int = 250) -> dict[str, Tensor]:
+    """Scores ``(n,)`` that should be high on the training data's distribution and low elsewhere.
+
+    ``logpx``: log p(x) up to a constant, nats. ``gradient``: -||∂ log p(x)/∂x||₂ (both Grathwohl et al. 2020
+    and the paper), pixels counted in [0, 1]. ``softmax``: the largest cluster posterior (Hendrycks &
+    Gimpel 2017).
+
+    Args:
+        network: its ``logits`` are used; it is left as it was.
+        images: uint8 ``(n, channels, height, width)``, or float32 ``(n, d, 1, 1)``.
+        chunk: images per pass.
+    """
+    parts: dict[str, list[Tensor]] = {"logpx": [], "gradient": [], "softmax": []}
+    with frozen(network), torch.enable_grad():
+        for part in images.split(chunk):
+            x = to_float(part).clone().requires_grad_(True)
+            logits = network.logits(x)
+            logpx = -energy_of(logits)
+            (gradient,) = torch.autograd.grad(logpx.sum(), x)
+            parts["logpx"].append(logpx.detach())
+            parts["gradient"].append(-gradient.flatten(1).norm(dim=1))
+            parts["softmax"].append(logits.detach().softmax(1).amax(1))
+    return {name: torch.cat(values) for name, values in parts.items()}
+
+
+def detection(inside: Tensor, outside: Tensor) -> dict[str, float]:
+    """How well a score tells in-distribution (the positive class) from the rest.
+
+    Args:
+        inside: scores of in-distribution images, ``(n,)``.
+        outside: scores of other images, ``(m,)``.
+
+    Returns:
+        ``auroc``, ``aupr`` (average precision; chance is n / (n + m)) and ``fpr95``: the share of the others
+        above the first threshold that at least 95 % of the in-distribution images reach (lower is better).
+    """
+    positive = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
+    scores = torch.cat([inside, outside]).double().numpy()
+    # thresholds on a straight line are kept: the first with enough recall may be one of them
+    false, true, _ = roc_curve(positive, scores, drop_intermediate=False)
+    return {
+        "auroc": float(roc_auc_score(positive, scores)),
+        "aupr": float(average_precision_score(positive, scores)),
+        "fpr95": float(false[np.argmax(true >= RECALL)]),
+    }
+
+
+def fit_to(images: Tensor, shape: Sequence[int]) -> tuple[Tensor, str]:
+    """Bring images to another number of channels and size.
+
+    Args:
+        images: uint8 ``(n, channels, height, width)`` with 1 or 3 channels; or vectors, which must fit.
+        shape: ``(channels, height, width)`` that is wanted.
+
+    Returns:
+        The images, and what was done to them in words; "unchanged" if nothing.
+
+    Raises:
+        UserError: vectors of another length, vectors for images, or images for vectors.
+    """
+    wanted, found = tuple(shape), tuple(images.shape[1:])
+    if found == wanted:
+        return images, "unchanged"
+    pixels = not images.is_floating_point() and {found[0], wanted[0]} <= {1, 3}
+    if not pixels:
+        raise UserError(
+            f"data of shape {_text(found)} cannot be brought to {_text(wanted)}: take another set"
+        )
+    done = []
+    if found[0] < wanted[0]:
+        images = images.expand(-1, wanted[0], -1, -1)
+        done.append("grey repeated")
+    elif found[0] > wanted[0]:
+        images = transforms.rgb_to_grayscale(images)
+        done.append("colour to luma")
+    if found[1:] != wanted[1:]:
+        images = transforms.resize(images, list(wanted[1:]), InterpolationMode.BILINEAR, antialias=True)
+        done.append(f"{_text(found[1:])} to {_text(wanted[1:])} pixels, bilinear, antialias")
+    return images, ", ".join(done)
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "x".join(str(size) for size in shape)

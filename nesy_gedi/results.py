@@ -1,0 +1,88 @@
+"""What a training comes to: with labels, and what it can tell without them."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from nesy_gedi.evaluation.clustering import ClusteringScore
+from nesy_gedi.gedi.networks import GEDINetwork
+from nesy_gedi.gedi.trainer import Trainer
+from nesy_gedi.logic.bound import ExampleConstraint
+from nesy_gedi.logic.examples import Readings
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One seed's outcome.
+
+    Attributes:
+        score: on the whole test set; None where there are no labels.
+        seconds: wall time of training, restarts included, without scoring.
+        restarts: trainings thrown away, because too few examples were satisfied or terms too large.
+        terms: mean of each term over the last epoch in which it counted, nats.
+        satisfied: share of the training examples whose most likely reading satisfies the program; None
+            without a program.
+        reads_as: for each class of the labels the one that most of its test images are read as; None
+            without a program, whose names they are.
+        probabilities: the program's learnable probabilities as learned.
+    """
+
+    seed: int
+    score: ClusteringScore | None
+    seconds: float
+    restarts: int
+    terms: dict[str, float]
+    satisfied: float | None
+    reads_as: tuple[int, ...] | None
+    probabilities: dict[str, float]
+
+    def row(self) -> dict[str, Any]:
+        """All of it in one flat table, the scores by their own names (None where there are none)."""
+        scores = {field.name: None for field in fields(ClusteringScore)}
+        rest = {key: value for key, value in asdict(self).items() if key != "score"}
+        return {**rest, **(asdict(self.score) if self.score else scores)}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What one network is trained on.
+
+    Attributes:
+        images: positions in the training images, ``(count, slots)``, int64.
+        readings: what is known of the examples beside their images; None without a program.
+    """
+
+    images: Tensor
+    readings: Readings | None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A finished training: its network and what the training itself can tell, without labels.
+
+    Attributes:
+        terms: mean of each term over the last epoch in which it counted, nats.
+        satisfied: share of the examples satisfied; a collapsed network satisfies all sums.
+        collapsed: most images lie in one cluster.
+        excess: how far the terms of ``restart_above`` ended above what it allows, nats; 0 is good enough.
+        probabilities: the program's learnable probabilities as learned.
+    """
+
+    network: GEDINetwork
+    terms: dict[str, float]
+    satisfied: float | None
+    collapsed: bool
+    excess: float
+    probabilities: dict[str, float]
+
+    @property
+    def merit(self) -> tuple[bool, float, float]:
+        """What trainings are compared by, without labels; a collapsed one satisfies all sums."""
+        return not self.collapsed, self.satisfied or 0.0, -self.excess
+
+
+def learned_probabilities(trainer: Trainer) -> dict[str, float]:
+    """The program's learnable probabilities as they are now."""
+    constraint = trainer.constraint
+    return constraint.circuit.probabilities.described() if isinstance(constraint, ExampleConstraint) else {}
