@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.data.sets import load_data_set
-from nesy_gedi.drawing import FOLDER, draw_samples, run_folder, stored_samples, write_samples
+from nesy_gedi.drawing import FOLDER, Samples, draw_samples, run_folder, stored_samples, write_samples
 from nesy_gedi.errors import UserError, unknown
 from nesy_gedi.evaluation import generation
 from nesy_gedi.evaluation.clustering import BATCH, KMEANS_STARTS, clustering_score, kmeans_score
@@ -109,13 +109,19 @@ def _ood(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> di
     return found
 
 
+def _samples(run: str | Path, count: int, steps: int) -> Samples:
+    """Those in the run's folder, or new ones, which are put there."""
+    samples = stored_samples(run, count, steps)
+    if samples is None:
+        samples = draw_samples(run, count, steps, _SEED)
+        write_samples(samples, run_folder(run) / FOLDER)
+    return samples
+
+
 def _generation(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
     space, count, steps = prepared.space, options.samples, options.sampler_steps
     assert space is not None
-    samples = stored_samples(subject.run, count, steps)
-    if samples is None:
-        samples = draw_samples(subject.run, count, steps, _SEED)
-        write_samples(samples, run_folder(subject.run) / FOLDER)
+    samples = _samples(subject.run, count, steps)
     images = subject.images
     real = _reference(images, options.reference)
     if space.name == generation.CLASSIFIER:  # the run's own features, computed for other measures as well

@@ -104,9 +104,9 @@ class Learner:
                 f"{self.images.name} has no labels to count classes by: say how many clusters (--clusters 10)"
             )
         clusters, images = asked or known, self.config.batch_size
-        if clusters > images and self.config.method.uses("prior"):
+        if self.program is None and clusters > images:
             raise UserError(
-                f"{clusters} clusters cannot be balanced in a batch of {images} images: set batch_size to more"
+                f"{clusters} clusters cannot be told apart in a batch of {images} images: set batch_size to more"
             )
         return clusters
 

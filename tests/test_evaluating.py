@@ -5,68 +5,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from rich.console import Console
 from sklearn.metrics import roc_auc_score
-from tiny_training import CONFIG, digits
+from untrained_runs import save_run, write_digits
 
-from nesy_gedi.data.images import ImageSet, to_float
 from nesy_gedi.data.sets import load_data_set
-from nesy_gedi.drawing import draw_samples, sample_run, stored_samples, write_samples
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluating import EvaluationOptions, evaluate
 from nesy_gedi.evaluation.clustering import clustering_score, predict
 from nesy_gedi.evaluation.report import lines
 from nesy_gedi.evaluation.subject import recorded
-from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
-from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
+from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run
 
 FAST = EvaluationOptions(samples=6, sampler_steps=2, features="classifier")
-
-
-def write(
-    name: str, tests_flipped: int | None = None, labels: tuple[str, ...] = ("train", "test")
-) -> ImageSet:
-    """A file with 200 + 200 of the embedded digits, every class among them.
-
-    Args:
-        name: of the file.
-        tests_flipped: dimension along which the test images are turned over.
-        labels: splits that have some.
-    """
-    whole = digits()
-    arrays: dict[str, Any] = {}
-    for split, images, truth in (
-        ("train", whole.train_images, whole.train_labels),
-        ("test", whole.test_images, whole.test_labels),
-    ):
-        assert truth is not None
-        rows = torch.arange(0, len(images), len(images) // 200)
-        arrays[f"x_{split}"] = images[rows, 0].numpy()
-        if split in labels:
-            arrays[f"y_{split}"] = truth[rows].numpy()
-    if tests_flipped is not None:
-        arrays["x_test"] = np.flip(arrays["x_test"], tests_flipped)
-    np.savez(name, **arrays)
-    return load_data_set(name, None)
-
-
-def save_run(name: str, images: ImageSet, **network: Any) -> Path:
-    """An untrained run."""
-    torch.manual_seed(0)
-    made = GEDINetwork(NetworkConfig(**{"width": 4, **network})).eval()
-    made.centre(to_float(images.train_images[:200]))
-    description = {
-        "request": {"dataset": images.name, "variant": "gedi"},
-        "config": asdict(CONFIG),
-        "data": images.describe(),
-    }
-    Path(name).mkdir()
-    save_network(made, Path(name, WEIGHTS), description)
-    return Path(name)
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +29,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run() -> Path:
-    return save_run("run", write("few.npz"), classes=12)
+    return save_run("run", write_digits("few.npz"), classes=12)
 
 
 def contents(run: Path) -> dict[str, Any]:
@@ -103,7 +55,7 @@ def test_default_measures_of_a_labelled_run(run: Path) -> None:
 
 
 def test_measures_are_added_to_those_that_are_there(run: Path) -> None:
-    turned, images = write("turned.npz", tests_flipped=1), load_data_set("few.npz", None)
+    turned, images = write_digits("turned.npz", tests_flipped=1), load_data_set("few.npz", None)
     first = evaluate(run, EvaluationOptions(measures=("knn",)))
     second = evaluate(run, EvaluationOptions(measures=("clustering",), ood=("turned.npz",)))
     third = evaluate(run, EvaluationOptions(measures=("ood",), ood=("few.npz",)))
@@ -120,15 +72,15 @@ def test_measures_are_added_to_those_that_are_there(run: Path) -> None:
 
 
 def test_without_labels_the_rest_is_measured() -> None:
-    some = save_run("some", write("some.npz", labels=("test",)))
+    some = save_run("some", write_digits("some.npz", labels=("test",)))
     remarks: list[str] = []
     assert list(evaluate(some, EvaluationOptions(), remarks.append)) == ["clustering", "kmeans"]
     missing = "needs train labels, which some.npz does not have"
     assert remarks == [f"{name} is left out: it {missing}" for name in ("probe", "knn")]
     with pytest.raises(UserError, match=f"the measure probe {missing}"):
         evaluate(some, EvaluationOptions(measures=("clustering", "probe")))
-    none = save_run("none", write("none.npz", labels=()))
-    with pytest.raises(UserError, match="none.npz has no labels to measure with"):
+    none = save_run("none", write_digits("none.npz", labels=()))
+    with pytest.raises(UserError, match=r"none.npz has no labels to measure with"):
         evaluate(none, EvaluationOptions())
     assert not (none / "evaluation.json").exists()
     assert list(evaluate(none, EvaluationOptions(ood=("some.npz",)))) == ["ood"]
@@ -152,7 +104,7 @@ def test_mistakes_are_told_before_anything_is_measured(run: Path) -> None:
             evaluate(run, options)
     with pytest.raises(UserError, match="no weights at"):
         evaluate("nowhere", EvaluationOptions())
-    write("few.npz", tests_flipped=0)
+    write_digits("few.npz", tests_flipped=0)
     with pytest.raises(UserError, match=r"was trained on arrays in few.npz, this is .*, other images: give"):
         evaluate(run, EvaluationOptions())
     assert [path.name for path in run.iterdir()] == [WEIGHTS]
@@ -191,69 +143,6 @@ def test_generation_draws_once_and_names_its_features(run: Path) -> None:
     assert few_samples["remarks"][0].startswith("4 samples for 4 features")
     assert any("note: 4 samples for 4 features" in line for line in lines({"generation": {"x": few_samples}}))
     assert not any("FID" in json.dumps(part) for part in contents(run)["generation"].values())
-
-
-def test_samples_are_the_chains_of_the_runs_own_sampler(run: Path) -> None:
-    network, description = load_run(run)
-    samples = draw_samples(run, 5, 3, seed=7)
-    generator = torch.Generator().manual_seed(7)
-    state = torch.rand(5, 1, 28, 28, generator=generator)
-    sampler = description["config"]["sampler"]
-    for _ in range(3):
-        state.requires_grad_(True)
-        (slope,) = torch.autograd.grad(network.energy(state).sum(), state)
-        noise = torch.randn(state.shape, generator=generator)
-        state = (state.detach() - sampler["step_size"] * slope + sampler["noise_std"] * noise).clamp(0, 1)
-    torch.testing.assert_close(samples.energies, network.energy(state).detach(), rtol=1e-4, atol=1e-4)
-    assert (samples.images.int() - (state * 255).round().int()).abs().max() <= 1
-    assert samples.images.dtype == torch.uint8
-
-
-def test_samples_are_written_for_others_to_read(run: Path) -> None:
-    console = Console(width=200, record=True, quiet=True)
-    sample_run(console, str(run), 5, 2, 1, None)
-    assert sorted(path.name for path in (run / "samples").iterdir()) == ["samples.npz", "samples.png"]
-    drawn = draw_samples(run, 5, 2, 1)
-    with np.load(run / "samples" / "samples.npz", allow_pickle=False) as file:
-        assert file["images"].shape == (5, 28, 28, 1)
-        assert file["images"].dtype == np.uint8
-        np.testing.assert_array_equal(file["images"][..., 0], drawn.images[:, 0].numpy())
-        np.testing.assert_array_equal(file["energies"], drawn.energies.numpy())
-    grid = np.asarray(Image.open(run / "samples" / "samples.png"))
-    np.testing.assert_array_equal(grid[2:30, 2:30, 0], drawn.images[0, 0].numpy())
-    assert stored_samples(run, 5, 2) is not None
-    assert stored_samples(run, 5, 3) is None
-    assert stored_samples(run, 4, 2) is None
-    network, description = load_run(run)
-    with torch.no_grad():
-        network.last_layer.bias.add_(1)
-    save_network(network, run / WEIGHTS, description)
-    assert stored_samples(run, 5, 2) is None  # of other weights
-    (run / "samples" / "samples.npz").write_text("damaged")
-    assert stored_samples(run, 5, 2) is None
-
-
-def test_vectors_are_drawn_unbounded_from_their_range() -> None:
-    moons = load_data_set("moons", None)
-    shape = {"encoder": "mlp", "channels": 2, "image_height": 1, "image_width": 1, "classes": 2}
-    run = save_run("run", moons, temperature=0.0, **shape)
-    low, high = moons.describe()["range"]
-    at_once = draw_samples(run, 300, 1, seed=0).images
-    assert at_once.dtype == torch.float32
-    assert at_once.min() < low + 0.5
-    assert at_once.max() > high - 0.5
-    samples = draw_samples(run, 40, 300, seed=0)
-    assert samples.images.abs().max() > 2 * max(-low, high)  # downhill for ever: nothing clamps them
-    written = write_samples(samples, run / "samples")
-    assert [path.name for path in written] == ["samples.npz", "samples.png"]
-    assert Image.open(written[1]).format == "PNG"
-    stored = stored_samples(run, 40, 300)
-    assert stored is not None
-    assert torch.equal(stored.images, samples.images)
-    found = evaluate(run, replace(FAST, measures=("generation", "clustering"), reference="test"))
-    assert list(found) == ["clustering", "generation"]
-    with pytest.raises(UserError, match="Inception reads images"):
-        evaluate(run, replace(FAST, measures=("generation",), features="inception"))
 
 
 def test_a_run_of_another_version_is_told_so() -> None:

@@ -82,7 +82,7 @@ def test_reads_what_torchvision_reads(cifar: Cifar, tmp_path: Path, monkeypatch:
 
 
 def python_2_pickle(data: np.ndarray, labels: list[int]) -> bytes:
-    """As Python 2 and its numpy wrote the real files: strings of bytes, and the old place of ``_reconstruct``."""
+    """As Python 2 and its numpy wrote the real files: strings of bytes, the old place of ``_reconstruct``."""
 
     def text(value: bytes) -> bytes:
         return b"T" + len(value).to_bytes(4, "little") + value
@@ -134,10 +134,7 @@ def test_pickles_cannot_run_anything(tmp_path: Path, name: str) -> None:
     trace = tmp_path / "trace"
     (write(CIFAR10, tmp_path) / name).write_bytes(pickle.dumps({"data": _Touch(trace)}, protocol=2))
     message = refusal(tmp_path)
-    assert (
-        f"{tmp_path / CIFAR10.folder / name} cannot be read as a file of CIFAR (it asks for pathlib"
-        in message
-    )
+    assert f"{tmp_path / CIFAR10.folder / name} cannot be read as a file of CIFAR (it asks for " in message
     assert not trace.exists()
 
 
@@ -164,7 +161,6 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
         ({"data": np.zeros((4, 3071), np.uint8)}, "holds no rows of 3,072 bytes"),
         ({"data": np.zeros((4, 3072), np.int8)}, "holds no rows of 3,072 bytes"),
         ({"data": np.zeros((2, 3072), np.uint16)}, "holds no rows of 3,072 bytes"),
-        ({"data": np.zeros((0, 3072), np.uint8), "labels": []}, "holds no rows of 3,072 bytes"),
     ],
 )
 def test_batches_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any], found: str) -> None:
@@ -173,8 +169,16 @@ def test_batches_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, 
     assert f"{path} {found}" in refusal(tmp_path)
 
 
+def test_batch_without_images_is_refused(tmp_path: Path) -> None:
+    path = write(CIFAR10, tmp_path) / "test_batch"
+    path.write_bytes(python_2_pickle(np.zeros((0, 3072), np.uint8), []))
+    assert f"{path} holds no rows of 3,072 bytes" in refusal(tmp_path)
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(NotFetchedError, match="there is no CIFAR-10 in .*looked for cifar-10-batches-py and"):
+    with pytest.raises(
+        NotFetchedError, match=r"there is no CIFAR-10 in .*looked for cifar-10-batches-py and"
+    ):
         load_cifar(CIFAR10, tmp_path)
     (write(CIFAR10, tmp_path) / "batches.meta").unlink()
     assert "is incomplete, without batches.meta: run" in refusal(tmp_path)
@@ -222,6 +226,6 @@ def test_fetch_downloads_once_and_replaces_damaged_files(mirror: Mirror, tmp_pat
 
 def test_download_with_another_checksum_leaves_nothing(mirror: Mirror, tmp_path: Path) -> None:
     mirror.content = {f"/{CIFAR10.archive}": b"<html>"}
-    with pytest.raises(UserError, match="download of CIFAR-10 failed .*or unpack cifar-10-python.tar.gz to"):
+    with pytest.raises(UserError, match=r"download of CIFAR-10 failed .*or unpack cifar-10-python.tar.gz to"):
         fetch_cifar(CIFAR10, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []

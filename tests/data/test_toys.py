@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_circles, make_moons
 
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.data.toys import CIRCLES_FACTOR, NOISE, TEST_POINTS, TRAIN_POINTS, load_circles, load_moons
@@ -50,3 +51,19 @@ def test_points_are_the_same_every_time_and_none_is_in_both_parts(name: str, loa
     assert load().sha256 == SETS[name].sha256  # type: ignore[operator]
     train, test = SETS[name].train_images.flatten(1), SETS[name].test_images.flatten(1)
     assert not {tuple(row) for row in train.tolist()} & {tuple(row) for row in test.tolist()}
+
+
+def test_points_are_those_of_scikit_learn_with_a_seed_for_each_part() -> None:
+    drawn = {
+        "moons": [make_moons(n, noise=0.05, random_state=seed) for n, seed in ((10_000, 0), (2_000, 1))],
+        "circles": [
+            make_circles(n, noise=0.05, factor=0.5, random_state=seed)
+            for n, seed in ((10_000, 0), (2_000, 1))
+        ],
+    }
+    for name, ((train, train_labels), (test, test_labels)) in drawn.items():
+        images = SETS[name]
+        assert np.array_equal(images.train_images.flatten(1).numpy(), train.astype(np.float32))
+        assert np.array_equal(images.test_images.flatten(1).numpy(), test.astype(np.float32))
+        assert images.train_labels.tolist() == train_labels.tolist()
+        assert images.test_labels.tolist() == test_labels.tolist()
