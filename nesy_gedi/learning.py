@@ -106,7 +106,7 @@ class Learner:
         clusters, images = asked or known, self.config.batch_size
         if self.program is None and clusters > images:
             raise UserError(
-                f"{clusters} clusters cannot be told apart in a batch of {images} images: set batch_size to more"
+                f"{clusters} clusters cannot be told apart in a batch of {images} images: raise batch_size"
             )
         return clusters
 

@@ -1,4 +1,4 @@
-"""Runs of networks that were never trained, on files of a few digits, for the tests of what is measured of runs."""
+"""Runs of networks that were never trained, on a few digits, for the tests of measures and samples."""
 
 from dataclasses import asdict
 from pathlib import Path

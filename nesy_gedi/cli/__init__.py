@@ -9,6 +9,7 @@ from nesy_gedi.cli.data import data_group
 from nesy_gedi.cli.evaluate import evaluate, sample
 from nesy_gedi.cli.program import program_group
 from nesy_gedi.cli.query import name, query
+from nesy_gedi.cli.reproduce import reproduce
 from nesy_gedi.cli.train import addition, train
 from nesy_gedi.errors import UserError
 
@@ -36,7 +37,7 @@ def main() -> None:
     """Cluster images without labels, and name the clusters with logic."""
 
 
-for command in (addition, train, query, name, evaluate, sample):
+for command in (addition, train, query, name, evaluate, sample, reproduce):
     main.add_command(command)
 main.add_command(data_group, name="data")
 main.add_command(program_group, name="program")

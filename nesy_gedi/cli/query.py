@@ -49,7 +49,7 @@ def name(
 
     \b
     nesy-gedi train --method gedi
-    nesy-gedi name runs/mnist-gedi-1000 --program addition.pl
+    nesy-gedi name runs/mnist-gedi --program addition.pl
     """
     from rich.console import Console
 

@@ -170,9 +170,7 @@ class Trainer:
         config, network, views = self.config, self.network, self.config.views_taken
         examples = self.examples[rows]
         images = self._pixels(examples.flatten())
-        batches = [
-            config.augmentation(images, self.generator, self.support.bounded) for _ in range(views)
-        ]
+        batches = [config.augmentation(images, self.generator, self.support.bounded) for _ in range(views)]
         if sampled:
             assert self.buffer is not None
             batches.append(sample_step(network, self.buffer, config.sampler))

@@ -91,10 +91,11 @@ def draw_plane(axes: Sequence[Axes], network: GEDINetwork, points: Tensor) -> No
     low, high = flat.amin(0) - 0.5, flat.amax(0) + 0.5
     x, y = (torch.linspace(float(low[k]), float(high[k]), _RESOLUTION) for k in range(2))
     grid = torch.cartesian_prod(x, y).view(-1, 2, 1, 1)
-    energy = network.energy(grid).view(_RESOLUTION, _RESOLUTION).T
-    axes[0].scatter(flat[:, 0], flat[:, 1], c=network(points).argmax(1), s=2, cmap="tab10", vmin=0, vmax=9)
-    mesh = axes[1].pcolormesh(x, y, energy, cmap="viridis", shading="auto", rasterized=True)
-    axes[1].scatter(flat[:300, 0], flat[:300, 1], s=1, color="white", alpha=0.5)
+    energy = network.energy(grid).view(_RESOLUTION, _RESOLUTION).T.numpy()
+    across, up = flat.numpy().T
+    axes[0].scatter(across, up, c=network(points).argmax(1).numpy(), s=2, cmap="tab10", vmin=0, vmax=9)
+    mesh = axes[1].pcolormesh(x.numpy(), y.numpy(), energy, cmap="viridis", shading="auto", rasterized=True)
+    axes[1].scatter(across[:300], up[:300], s=1, color="white", alpha=0.5)
     axes[0].figure.colorbar(mesh, ax=axes[1], label="energy, nats")
     axes[0].set(title="clusters", xlim=axes[1].get_xlim(), ylim=axes[1].get_ylim())
     axes[1].set(title="energy")

@@ -1,0 +1,67 @@
+"""``nesy-gedi reproduce``: the paper's tables and figures, ours beside them."""
+
+import click
+
+_COUNT = click.IntRange(min=1)
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("target", metavar="TARGET", required=False)
+@click.option("--list", "show", is_flag=True, help="Show the targets.")
+@click.option("--seeds", metavar="K", type=_COUNT, default=5, help="Number of trainings of each row.")
+@click.option("--first-seed", metavar="S", type=click.IntRange(min=0), default=0)
+@click.option("--preset", metavar="NAME", default="cpu", help="cpu or paper.")
+@click.option("--datasets", metavar="NAME,…", help="Only these. [default: the target's]")
+@click.option("--methods", metavar="NAME,…", help="Only these. [default: the target's]")
+@click.option("--examples", metavar="N", type=_COUNT, help="Images, or examples of table6.")
+@click.option("--epochs", metavar="E", type=_COUNT, help="Instead of the preset's number.")
+@click.option("--data-dir", metavar="DIR", help="Where data sets lie. [default: $NESY_GEDI_DATA, else data]")
+@click.option("--out", metavar="DIR", default="runs/reproduce", help="Runs go to DIR/PRESET.")
+@click.option("--samples", metavar="N", type=click.IntRange(min=2), default=10_000, help="For table5.")
+@click.option("--sampler-steps", metavar="N", type=_COUNT, default=500, help="For table5 and figure6.")
+@click.option("--inception-weights", metavar="FILE", help="For table5.")
+@click.option("--features", metavar="NAME", default="inception", help="For table5, as in `evaluate`.")
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting.")
+def reproduce(
+    target: str | None,
+    show: bool,
+    seeds: int,
+    preset: str,
+    datasets: str | None,
+    methods: str | None,
+    out: str,
+    samples: int,
+    sampler_steps: int,
+    inception_weights: str | None,
+    features: str,
+    **rest: object,
+) -> None:
+    """Train, measure and show a table or figure of the paper; what is there already is not done again.
+
+    \b
+    nesy-gedi reproduce table2
+    nesy-gedi reproduce table4 --datasets cifar10 --seeds 1
+    """
+    from rich.console import Console
+
+    from nesy_gedi.evaluating import EvaluationOptions
+    from nesy_gedi.paper import list_targets, reproduce_target
+    from nesy_gedi.request import Request
+
+    if show or target is None:
+        for line in list_targets():
+            click.echo(line)
+        return
+    base = Request(preset=preset, **rest)  # type: ignore[arg-type]
+    evaluation = EvaluationOptions(
+        data_dir=base.data_dir,
+        samples=samples,
+        sampler_steps=sampler_steps,
+        inception_weights=inception_weights,
+        features=features,
+    )
+    reproduce_target(target, base, seeds, out, _names(datasets), _names(methods), evaluation, Console())
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
