@@ -28,7 +28,7 @@ from nesy_gedi.logic.examples import ExampleSource
 from nesy_gedi.logic.klay_layers import KlayCircuit
 from nesy_gedi.logic.layers import LayeredCircuit
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.results import Attempt, Examples, SeedResult, learned_probabilities
+from nesy_gedi.results import Attempt, Examples, SeedResult, excess, learned_probabilities
 
 ENGINES: tuple[str, ...] = ("circuit", "klay", "deepproblog")
 _RESTART_STRIDE = 1000  # keeps the seeds of restarts apart from those of other runs
@@ -182,20 +182,14 @@ class Learner:
             on_epoch(trainer, metrics)
         assert metrics is not None
         collapsed = (metrics.largest_cluster or 0.0) > self.config.naming.largest_cluster
-        probabilities = learned_probabilities(trainer)
         return Attempt(
-            trainer.network, terms, metrics.satisfied, collapsed, self._excess(terms), probabilities
+            trainer.network,
+            terms,
+            metrics.satisfied,
+            collapsed,
+            excess(terms, self.optima(), self.config.restart_above),
+            learned_probabilities(trainer),
         )
-
-    def _excess(self, terms: Mapping[str, float]) -> float:
-        """How far the terms are above what ``restart_above`` allows, nats; the worst of them."""
-        optima = self.optima()
-        over = [
-            terms[term] - (optima.get(term) or 0.0) - most
-            for term, most in self.config.restart_above.items()
-            if term in terms
-        ]
-        return max([0.0, *over])
 
     def _log_prior(self) -> Tensor | None:
         """The prior over classes; ``program`` is how often each occurs in the satisfying readings."""

@@ -4,7 +4,8 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from nesy_gedi.errors import UserError, unknown
 from nesy_gedi.evaluating import EvaluationOptions, evaluate
 from nesy_gedi.evaluation.report import read_results
 from nesy_gedi.experiment import Experiment
+from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.methods import METHODS
+from nesy_gedi.logic.examples import TooFewImagesError
 from nesy_gedi.reporting.run import CONFIG, RESULT
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
@@ -34,8 +37,10 @@ class Target:
         measures: columns of a table, by name; empty for figures.
         evaluate: measures of ``nesy-gedi evaluate`` that it needs.
         ood: other data sets for the measure ``ood``.
-        program: a shipped program that it trains on.
-        draw: kind of a figure: ``planes``, ``terms`` or ``samples``; empty for tables.
+        program: a shipped program that it trains on, with so many ``examples``.
+        median: rows are medians over seeds, not means.
+        kmeans: with a row for k-means on raw pixels.
+        draw: kind of a figure: ``planes``, ``terms``, ``chains`` or ``samples``; empty for tables.
     """
 
     name: str
@@ -46,28 +51,47 @@ class Target:
     evaluate: tuple[str, ...] = ()
     ood: tuple[str, ...] = ()
     program: str = ""
+    examples: tuple[int, ...] = ()
+    median: bool = False
+    kmeans: bool = False
     draw: str = ""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One training: its folder, or why there is none."""
+class Row:
+    """The trainings of one row, as they would be done now.
+
+    Attributes:
+        label: data set, and number of examples where there are several.
+        requests: one for each seed, with its folder.
+        config: settings, as they are written into a run.
+        program: its text; None without one.
+        examples: how many; None for all images.
+        missing: why nothing can be trained; empty as a rule.
+        optima: of the terms, nats.
+        published: the paper's figures that belong to the number of examples, by measure.
+    """
 
     dataset: str
     method: str
-    seed: int
-    folder: Path | None
-    reason: str = ""
+    label: str
+    requests: tuple[Request, ...]
+    config: TrainConfig | None = None
+    sha256: str = ""
+    program: str | None = None
+    examples: int | None = None
+    missing: str = ""
+    optima: Mapping[str, float | None] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
 
 
 def specification() -> tuple[dict[str, Target], Mapping[str, Any]]:
     """All targets by name, and the paper's figures by data set, method and measure."""
     tables = tomllib.loads(resource("experiments", "reproduce.toml").read_text(encoding="utf-8"))
     published = tables.pop("published")
-    lists = ("datasets", "methods", "measures", "evaluate", "ood")
     targets = {}
     for name, table in tables.items():
-        fields: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in table.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
         targets[name] = Target(name, **fields)
     return targets, published
 
@@ -88,106 +112,135 @@ def find_target(name: str, datasets: tuple[str, ...], methods: tuple[str, ...]) 
     return replace(target, datasets=datasets or target.datasets, methods=methods or target.methods)
 
 
-def train_all(
-    target: Target,
-    base: Request,
-    seeds: int,
-    out: Path,
-    evaluation: EvaluationOptions,
-    chosen: bool,
-    console: Console,
-) -> list[Outcome]:
-    """Train and measure whatever is not there yet.
+def plan(target: Target, base: Request, seeds: int, out: Path, chosen: bool) -> list[Row]:
+    """Check everything before anything is trained.
 
     Args:
         target: what to train.
         base: what all trainings have in common.
         seeds: number of seeds, from ``base.first_seed`` on.
         out: parent of the run folders.
-        evaluation: how to measure.
         chosen: the user named the data sets, so that one that is not there is an error.
-        console: where to say what happens.
 
     Raises:
-        UserError: data is missing that was asked for, or a run with other settings is in the way.
+        UserError: a name or setting is wrong, or data is missing that was asked for.
     """
-    outcomes = []
+    counts = (base.examples,) if base.examples or not target.examples else target.examples
+    rows, missing = [], dict[str, str]()
     for dataset in target.datasets:
-        for seed in range(base.first_seed, base.first_seed + seeds):
-            for method in target.methods:
-                request = request_for(target, base, dataset, method, seed, out)
-                try:
-                    folder = _train(request, console)
-                    _measure(target, folder, evaluation)
-                    outcomes.append(Outcome(dataset, method, seed, folder))
-                except NotFetchedError as error:
-                    if chosen:
-                        raise
-                    _say(console, f"left out: {error}")
-                    outcomes.append(Outcome(dataset, method, seed, None, "not there"))
-                except ExistingRunError:
-                    raise
-                except UserError as error:
-                    _say(console, f"failed: {dataset}, {method}, seed {seed}: {error}")
-                    outcomes.append(Outcome(dataset, method, seed, None, str(error)))
-    return outcomes
+        for method in target.methods:
+            for examples in counts:
+                request = replace(base, examples=examples)
+                row = _row(target, request, dataset, method, seeds, out)
+                if dataset not in missing:
+                    try:
+                        row = _prepared(row)
+                    except NotFetchedError as error:
+                        if chosen:
+                            raise
+                        missing[dataset] = str(error)
+                    except TooFewImagesError as error:
+                        if base.examples:
+                            raise
+                        row = replace(row, missing=str(error))
+                rows.append(replace(row, missing=missing[dataset]) if dataset in missing else row)
+    return rows
 
 
-class ExistingRunError(UserError):
-    """A finished run with other settings is where a new one should go."""
-
-
-def request_for(target: Target, base: Request, dataset: str, method: str, seed: int, out: Path) -> Request:
-    """The request of one training, with its folder in ``out``."""
+def _row(target: Target, base: Request, dataset: str, method: str, seeds: int, out: Path) -> Row:
+    stem, label = Path(dataset).stem, dataset
     program = str(resource("programs", target.program)) if target.program else None
-    name = f"{Path(dataset).stem}-{method}-seed{seed}" + (f"-{Path(program).stem}" if program else "")
+    if program is not None:
+        stem, label = f"{Path(program).stem}-{base.examples}", f"{dataset}, {base.examples:,} examples"
+    requests = tuple(
+        replace(
+            base,
+            program=program,
+            dataset=dataset,
+            variant=method,
+            seeds=1,
+            first_seed=seed,
+            out=str(out / f"{stem}-{method}-seed{seed}"),
+        )
+        for seed in range(base.first_seed, base.first_seed + seeds)
+    )
+    return Row(dataset, method, label, requests)
+
+
+def _prepared(row: Row) -> Row:
+    """With all that a finished run is compared by."""
+    prepared = prepare(row.requests[0])
+    learner, program = prepared.learner, prepared.learner.program
     return replace(
-        base, program=program, dataset=dataset, variant=method, seeds=1, first_seed=seed, out=str(out / name)
+        row,
+        config=learner.config,
+        sha256=learner.images.sha256,
+        program=program.source.text if program is not None else None,
+        examples=prepared.examples,
+        optima=learner.optima(),
+        published=prepared.preset.published.get(str(prepared.examples), {}),
     )
 
 
-def _train(request: Request, console: Console) -> Path:
-    """The folder of a finished run: the one that is there, or a new one."""
+def train(row: Row, request: Request, console: Console) -> Path:
+    """The folder of a finished run: the one that is there, or a new one.
+
+    Raises:
+        UserError: a finished run with other settings is in the way, or the training failed
+            (:class:`TrainingFailedError`).
+    """
     assert request.out is not None
     folder = Path(request.out)
     if (folder / RESULT).is_file():
-        _check_same(request, folder)
-        _say(console, f"already there: {folder}")
+        _check_same(row, folder)
+        say(console, f"already there: {folder}")
         return folder
     if (folder / CONFIG).is_file():  # interrupted: nothing in it can be used
         shutil.rmtree(folder)
-    Experiment(request, console).run()
+    experiment = Experiment(request, console)
+    try:
+        experiment.run()
+    except UserError as error:
+        raise TrainingFailedError(str(error)) from error
     return folder
 
 
-def _check_same(request: Request, folder: Path) -> None:
+class TrainingFailedError(UserError):
+    """A training that was begun did not come to its end."""
+
+
+def _check_same(row: Row, folder: Path) -> None:
     """Refuse a finished run that is not what would be trained now."""
-    learner = prepare(request).learner
-    found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    wanted = json.loads(json.dumps(asdict(learner.config)))
-    if found.get("config") != wanted or found["data"]["sha256"] != learner.images.sha256:
-        raise ExistingRunError(f"{folder} was trained with other settings or data: choose another --out")
+    assert row.config is not None
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        theirs = found["config"], found["data"]["sha256"], found["request"]["examples"], found["program"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / CONFIG} is damaged: remove the folder to train anew") from None
+    ours = json.loads(json.dumps(asdict(row.config))), row.sha256, row.examples, row.program
+    if theirs != ours:
+        raise UserError(f"{folder} was trained with other settings or data: choose another --out")
 
 
-def _measure(target: Target, folder: Path, evaluation: EvaluationOptions) -> None:
-    """Take the target's measures, unless they are in the run's folder."""
+def measure(target: Target, folder: Path, options: EvaluationOptions) -> None:
+    """Take the target's measures, unless they are in the run's folder, made as they are asked for now.
+
+    Other sets for ``ood`` that are not there are left out.
+    """
     done = read_results(folder)
     for name in target.evaluate:
         if name == "ood":
-            for other in target.ood:
-                if other not in done.get("ood", {}):
-                    _compare(folder, other, evaluation)
+            for other in (other for other in target.ood if other not in done.get(name, {})):
+                with suppress(NotFetchedError):
+                    evaluate(folder, replace(options, measures=(name,), ood=(other,)))
+        elif name == "generation":
+            made = done.get(name, {}).get(options.features, {}).get("settings", {})
+            if (made.get("samples"), made.get("sampler_steps")) != (options.samples, options.sampler_steps):
+                evaluate(folder, replace(options, measures=(name,), ood=()))
         elif name not in done:
-            evaluate(folder, replace(evaluation, measures=(name,), ood=()))
+            evaluate(folder, replace(options, measures=(name,), ood=()))
 
 
-def _compare(folder: Path, other: str, evaluation: EvaluationOptions) -> None:
-    """Measure ``ood`` against another set; one that is not there leaves its cell empty."""
-    try:
-        evaluate(folder, replace(evaluation, measures=("ood",), ood=(other,)))
-    except NotFetchedError:
-        return
-
-
-def _say(console: Console, text: str) -> None:
+def say(console: Console, text: str) -> None:
+    """One line, as it is."""
     console.print(text, soft_wrap=True, highlight=False, markup=False)

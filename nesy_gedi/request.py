@@ -151,4 +151,4 @@ def _draw(learner: Learner, examples: int | None, request: Request) -> Examples:
             raise
         data_dir, _ = resolve_data_dir(request.data_dir)
         command = f"`nesy-gedi data fetch mnist --data-dir {data_dir}`"
-        raise UserError(f"{error}; {command} fetches all 60,000 training images") from None
+        raise TooFewImagesError(f"{error}; {command} fetches all 60,000 training images") from None

@@ -1,5 +1,6 @@
 """What a training comes to: with labels, and what it can tell without them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -80,6 +81,20 @@ class Attempt:
     def merit(self) -> tuple[bool, float, float]:
         """What trainings are compared by, without labels; a collapsed one satisfies all sums."""
         return not self.collapsed, self.satisfied or 0.0, -self.excess
+
+
+def excess(
+    terms: Mapping[str, float], optima: Mapping[str, float | None], allowed: Mapping[str, float]
+) -> float:
+    """How far terms ended above what they may be, nats: the worst of them, 0 if all are good enough.
+
+    Args:
+        terms: mean of each over the last epoch in which it counted.
+        optima: of the terms; None counts as 0.
+        allowed: how far above its optimum a term may be; others are not looked at.
+    """
+    over = [terms[name] - (optima.get(name) or 0.0) - most for name, most in allowed.items() if name in terms]
+    return max([0.0, *over])
 
 
 def learned_probabilities(trainer: Trainer) -> dict[str, float]:

@@ -8,26 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from untrained_runs import save_run, write_digits
+from untrained_runs import FAST, save_run
 
 from nesy_gedi.data.sets import load_data_set
 from nesy_gedi.drawing import draw_samples, sample_run, stored_samples, write_samples
 from nesy_gedi.errors import UserError
-from nesy_gedi.evaluating import EvaluationOptions, evaluate
+from nesy_gedi.evaluating import evaluate
 from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
 
-FAST = EvaluationOptions(samples=6, sampler_steps=2, features="classifier")
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NESY_GEDI_DATA", raising=False)
-
-
-@pytest.fixture
-def run() -> Path:
-    return save_run("run", write_digits("few.npz"), classes=12)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_samples_are_the_chains_of_the_runs_own_sampler(run: Path) -> None:

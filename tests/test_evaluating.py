@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from untrained_runs import save_run, write_digits
+from untrained_runs import FAST, save_run, write_digits
 
 from nesy_gedi.data.sets import load_data_set
 from nesy_gedi.errors import UserError
@@ -18,18 +18,7 @@ from nesy_gedi.evaluation.report import lines
 from nesy_gedi.evaluation.subject import recorded
 from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run
 
-FAST = EvaluationOptions(samples=6, sampler_steps=2, features="classifier")
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NESY_GEDI_DATA", raising=False)
-
-
-@pytest.fixture
-def run() -> Path:
-    return save_run("run", write_digits("few.npz"), classes=12)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def contents(run: Path) -> dict[str, Any]:

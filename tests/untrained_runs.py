@@ -10,8 +10,11 @@ from tiny_training import CONFIG, digits
 
 from nesy_gedi.data.images import ImageSet, to_float
 from nesy_gedi.data.sets import load_data_set
+from nesy_gedi.evaluating import EvaluationOptions
 from nesy_gedi.gedi.checkpoint import WEIGHTS, save_network
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
+
+FAST = EvaluationOptions(samples=6, sampler_steps=2, features="classifier")
 
 
 def write_digits(

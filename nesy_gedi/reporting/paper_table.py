@@ -1,4 +1,4 @@
-"""A table of the paper beside ours: a row for each data set and method, mean ± deviation over seeds."""
+"""A table of the paper beside ours: a row for each data set and method, over seeds."""
 
 import csv
 import io
@@ -9,132 +9,122 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nesy_gedi.evaluation.failures import verdicts
-from nesy_gedi.evaluation.report import read_results
-from nesy_gedi.gedi.checkpoint import load_run
-from nesy_gedi.reporting.run import RESULT, environment
+from nesy_gedi.reporting.run import environment, write_whole
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row.
 
     Attributes:
+        label: data set, and what else tells the row from others.
+        seeds: those that were finished.
         values: of each measure, one for each seed that has it.
         published: the paper's figures by measure.
-        remark: why there is nothing, if so.
+        remark: what is missing, and why.
     """
 
-    dataset: str
+    label: str
     method: str
     seeds: tuple[int, ...]
     values: Mapping[str, list[float]]
     published: Mapping[str, float]
     remark: str = ""
 
-    def cell(self, measure: str) -> str:
-        """Mean ± sample standard deviation; the paper's figure in brackets."""
-        values = self.values.get(measure, [])
-        text = "–"
-        if values:
-            text = f"{statistics.mean(values):.3f}"
-            if len(values) > 1:
-                text += f" ± {statistics.stdev(values):.3f}"
-        return text + (f" ({self.published[measure]:.2f})" if measure in self.published else "")
 
+@dataclass(frozen=True)
+class PaperTable:
+    """A table.
 
-def figures_of(folder: Path, optima: Mapping[str, float | None]) -> dict[str, float]:
-    """All figures of a finished run by measure.
-
-    ``at_optimum``, ``representational``, ``cluster`` and ``label`` are 1 or 0: whether the terms alone,
-    without labels, rule out all failures, or this one.
+    Attributes:
+        measures: columns, by name.
+        median: whether rows are medians over seeds, not means.
+        notes: what the figures were made with, in sentences.
     """
-    (seed,) = json.loads((folder / RESULT).read_text(encoding="utf-8"))["seeds"]
-    network, _ = load_run(folder)
-    config = network.config
-    found = {key: float(value) for key, value in seed.items() if isinstance(value, int | float)}
-    decided = verdicts(seed["terms"], optima, config.classes, config.projection or config.classes)
-    for verdict in decided:
-        found[verdict.mode.split()[0]] = float(verdict.ruled_out is True)
-    found["at_optimum"] = float(all(verdict.ruled_out for verdict in decided))
-    measured = read_results(folder)
-    for other, scores in measured.get("ood", {}).items():
-        found[f"auroc_{other}"] = scores["logpx"]["auroc"]
-    for name in ("probe", "knn"):
-        if name in measured:
-            found[name] = measured[name]["accuracy"]
-    if "kmeans" in measured:
-        found["kmeans_nmi"] = measured["kmeans"]["nmi"]
-    for result in measured.get("generation", {}).values():
-        found["distance"] = next(
-            v for k, v in result.items() if isinstance(v, float) and "deviation" not in k
+
+    title: str
+    measures: tuple[str, ...]
+    rows: Sequence[TableRow]
+    median: bool = False
+    notes: Sequence[str] = ()
+
+    def summary(self, row: TableRow, measure: str) -> tuple[float | None, float | None]:
+        """Mean (or median) and sample standard deviation over seeds, where there are enough."""
+        values = row.values.get(measure, [])
+        middle = statistics.median if self.median else statistics.mean
+        return (
+            middle(values) if values else None,
+            statistics.stdev(values) if len(values) > 1 else None,
         )
-    return found
 
+    def cell(self, row: TableRow, measure: str) -> str:
+        """As it is shown; the paper's figure in brackets."""
+        middle, spread = self.summary(row, measure)
+        text = "–" if middle is None else f"{middle:.3f}"
+        text += "" if spread is None else f" ± {spread:.3f}"
+        return text + (f" ({row.published[measure]:.2f})" if measure in row.published else "")
 
-def markdown(title: str, measures: Sequence[str], rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """A table with the paper's figures in brackets."""
-    head = ["data", "method", "seeds", *measures]
-    lines = [f"# {title}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for row in rows:
-        cells = [
-            row.remark or row.cell(measures[0]),
-            *("" if row.remark else row.cell(m) for m in measures[1:]),
-        ]
-        lines.append("| " + " | ".join([row.dataset, row.method, str(len(row.seeds)), *cells]) + " |")
-    return "\n".join(
-        [*lines, "", "Mean ± standard deviation over seeds; the paper's figure in brackets.", *notes, ""]
-    )
+    def markdown(self) -> str:
+        """A column for remarks only where there are some."""
+        remarks = any(row.remark for row in self.rows)
+        head = ["data", "method", "seeds", *self.measures, *["remark"] * remarks]
+        lines = [f"# {self.title}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        for row in self.rows:
+            cells = [row.label, row.method, str(len(row.seeds))]
+            cells += [self.cell(row, measure) for measure in self.measures]
+            lines.append("| " + " | ".join([*cells, *[row.remark] * remarks]) + " |")
+        middle = "Median" if self.median else "Mean"
+        legend = f"{middle} ± standard deviation over seeds; the paper's figure in brackets."
+        return "\n\n".join(["\n".join(lines), legend, *self.notes]) + "\n"
 
+    def comma_separated(self) -> str:
+        """A line for each row and measure: middle, deviation, number of seeds, the paper's figure."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        middle = "median" if self.median else "mean"
+        writer.writerow(["data", "method", "measure", middle, "std", "seeds", "published", "remark"])
+        for row in self.rows:
+            for measure in self.measures:
+                count, published = len(row.values.get(measure, [])), row.published.get(measure)
+                figures = [*self.summary(row, measure), count, published, row.remark]
+                writer.writerow([row.label, row.method, measure, *figures])
+        return file.getvalue()
 
-def comma_separated(measures: Sequence[str], rows: Sequence[Row]) -> str:
-    """A line for each row and measure: mean, standard deviation, number of seeds, the paper's figure."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["dataset", "method", "measure", "mean", "std", "seeds", "published", "remark"])
-    for row in rows:
-        for measure in measures:
-            values = row.values.get(measure, [])
-            mean = statistics.mean(values) if values else ""
-            spread = statistics.stdev(values) if len(values) > 1 else ""
-            published = row.published.get(measure, "")
-            writer.writerow(
-                [row.dataset, row.method, measure, mean, spread, len(values), published, row.remark]
-            )
-    return file.getvalue()
-
-
-def write_table(
-    path: Path, title: str, measures: Sequence[str], rows: Sequence[Row], command: str
-) -> list[Path]:
-    """Write ``path`` with ``.md``, ``.csv`` and ``.json``: whole files or none."""
-    machine = environment()
-    notes = ["", f"`{command}`; {machine['processor']}, {machine['threads']} threads, torch "
-             f"{machine['packages']['torch']}, commit {machine['commit']}."]  # fmt: skip
-    content: dict[str, Any] = {
-        "title": title,
-        "command": command,
-        "environment": machine,
-        "rows": [
+    def as_json(self, command: str, machine: Mapping[str, Any]) -> str:
+        """Everything, every seed's figure included."""
+        rows = [
             {
-                "dataset": row.dataset,
+                "data": row.label,
                 "method": row.method,
                 "seeds": list(row.seeds),
-                "values": {measure: row.values.get(measure, []) for measure in measures},
+                "values": {measure: row.values.get(measure, []) for measure in self.measures},
                 "published": dict(row.published),
                 "remark": row.remark,
             }
-            for row in rows
-        ],
-    }
-    texts = {
-        ".md": markdown(title, measures, rows, notes),
-        ".csv": comma_separated(measures, rows),
-        ".json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)  # there are no runs if no data set is there
-    for ending, text in texts.items():
-        partial = path.with_suffix(ending + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path.with_suffix(ending))
-    return [path.with_suffix(ending) for ending in texts]
+            for row in self.rows
+        ]
+        content = {
+            "title": self.title,
+            "command": command,
+            "environment": machine,
+            "notes": list(self.notes),
+            "rows": rows,
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    def write(self, path: Path, command: str) -> list[Path]:
+        """Write ``path`` with ``.md``, ``.csv`` and ``.json``, each whole."""
+        machine = environment()
+        made = (
+            f"`{command}`; {machine['processor']}, {machine['threads']} threads, "
+            f"torch {machine['packages']['torch']}, commit {machine['commit']}."
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)  # there are no runs if no data set is there
+        contents = {
+            ".md": f"{self.markdown()}\n{made}\n",
+            ".csv": self.comma_separated(),
+            ".json": self.as_json(command, machine),
+        }
+        for ending, content in contents.items():
+            write_whole(path.with_suffix(ending), content)
+        return [path.with_suffix(ending) for ending in contents]

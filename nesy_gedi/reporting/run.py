@@ -41,14 +41,19 @@ class RunFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file whole, or not at all."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(self.path / name)
+        write_whole(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def append_metrics(self, content: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(content) + "\n")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is never there in part."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    partial.replace(path)
 
 
 def free_folder(parent: Path, name: str) -> Path:
