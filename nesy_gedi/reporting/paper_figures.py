@@ -11,7 +11,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
 
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.drawing import draw_samples
@@ -40,7 +39,9 @@ def planes(path: Path, runs: Sequence[Panel], data: Mapping[str, ImageSet]) -> l
         runs: what to draw.
         data: data sets by name.
     """
-    figure, axes = plt.subplots(len(runs), 2, figsize=(7, 2.6 * len(runs)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(runs), 2, figsize=(7, 2.6 * len(runs)), squeeze=False, layout="constrained"
+    )
     for pair, run in zip(axes, runs, strict=True):
         draw_plane(pair, load_network(run.folder), data[run.dataset].test_images)
         pair[0].set_title(run.title)
@@ -49,7 +50,9 @@ def planes(path: Path, runs: Sequence[Panel], data: Mapping[str, ImageSet]) -> l
 
 def chains(path: Path, runs: Sequence[Panel], data: Mapping[str, ImageSet], steps: int) -> list[Path]:
     """As :func:`planes`, with samples in place of clusters: chains of so many steps from uniform noise."""
-    figure, axes = plt.subplots(len(runs), 2, figsize=(7, 2.6 * len(runs)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(runs), 2, figsize=(7, 2.6 * len(runs)), squeeze=False, layout="constrained"
+    )
     for pair, run in zip(axes, runs, strict=True):
         draw_plane(pair, load_network(run.folder), data[run.dataset].test_images)
         x, y = draw_samples(run.folder, _CHAINS, steps, 0).images.flatten(1).numpy().T
@@ -79,7 +82,8 @@ def terms(
     """
     lines = {run.title: _metrics(run.folder) for run in runs}
     names = list(optima)
-    figure, axes = plt.subplots(1, len(names) + 1, figsize=(3.2 * len(names) + 4, 2.8), squeeze=False)
+    width = 2.8 * (len(names) + 2)
+    figure, axes = plt.subplots(1, len(names) + 1, figsize=(width, 3), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], names, strict=False):
         for title, rows in lines.items():
             counted = [row for row in rows if name in row["terms"]]
@@ -93,25 +97,23 @@ def terms(
         known = [(epoch, mode) for mode, epoch in found.items() if epoch is not None]
         last.plot([epoch for epoch, _ in known], [MODES.index(mode) for _, mode in known], "|", ms=12)
     last.set(title="ruled out from here on", xlabel="epoch", xscale="log", ylim=(-0.5, len(MODES) - 0.5))
-    last.set_yticks(range(len(MODES)), MODES)
-    _legend(axes[0][0], len(lines))
+    last.set_yticks(range(len(MODES)), [mode.replace(" ", "\n") for mode in MODES])
+    handles, titles = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, titles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return _save(figure, path)
 
 
 def samples(path: Path, runs: Sequence[Panel], steps: int) -> list[Path]:
     """A grid of samples for each run, drawn anew from noise."""
-    figure, axes = plt.subplots(1, len(runs), figsize=(3.4 * len(runs), 3.6), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(runs), figsize=(3.4 * len(runs), 3.6), squeeze=False, layout="constrained"
+    )
     for axis, run in zip(axes[0], runs, strict=True):
         images = draw_samples(run.folder, _SIDE * _SIDE, steps, 0).images
         rows = [torch.cat(list(part), 2) for part in images.split(_SIDE)]
         axis.imshow(torch.cat(rows, 1).permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray")
         axis.set(title=run.title, xticks=[], yticks=[])
     return _save(figure, path)
-
-
-def _legend(axis: Axes, lines: int) -> None:
-    if lines <= 10:
-        axis.legend(frameon=False, fontsize=6)
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
@@ -121,7 +123,6 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _save(figure: plt.Figure, path: Path) -> list[Path]:
-    figure.tight_layout()
     written = []
     for kind in ("png", "pdf"):
         content = io.BytesIO()
