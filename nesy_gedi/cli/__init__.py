@@ -12,6 +12,7 @@ from nesy_gedi.cli.query import name, query
 from nesy_gedi.cli.reproduce import reproduce
 from nesy_gedi.cli.train import addition, train
 from nesy_gedi.errors import UserError
+from nesy_gedi.memory import keep_freed_memory
 
 
 class _Group(click.Group):
@@ -35,6 +36,7 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="nesy-gedi")
 def main() -> None:
     """Cluster images without labels, and name the clusters with logic."""
+    keep_freed_memory()
 
 
 for command in (addition, train, query, name, evaluate, sample, reproduce):
