@@ -1,11 +1,13 @@
 """``nesy-gedi query``: a trained run answers ProbLog queries about image files."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from problog.logic import Term, Var
 from torch import Tensor
 
 from nesy_gedi.data.files import read_image
@@ -59,10 +61,12 @@ def ask(run: str, query: str, timeout: float = 60.0) -> Answer:
     Args:
         run: the run's folder.
         query: an atom of the run's program with file names for images, ``addition("a.png", "b.png", Z)``.
+            Names of one file are one image, however they are written.
         timeout: for grounding and compiling, seconds.
 
     Raises:
-        UserError: there is no such run, it was trained without a program, or an image cannot be read.
+        UserError: there is no such run, it was trained without a program, an image cannot be read, or the
+            program itself names one under another name than the query.
         ProgramError: the query does not fit the program, or can never hold.
     """
     network, description = load_run(run)
@@ -78,6 +82,9 @@ def ask(run: str, query: str, timeout: float = 60.0) -> Answer:
             f"{program.slots[0]} in {query} stands for an image: give a file name in double quotes, as in "
             '\'addition("a.png", "b.png", Z)\''
         )
+    once = _one_name_a_file(program.query)
+    if once != program.query:
+        program = parse_program(source, str(once), trusted)
     circuit = ConstraintCircuit(program, limits=Limits(timeout))
     circuit.probabilities.assign(description.get("probabilities", {}))
     log_probs = {name: _log_probs(circuit, name, network) for name in circuit.networks}
@@ -87,6 +94,26 @@ def ask(run: str, query: str, timeout: float = 60.0) -> Answer:
     names = circuit.answers or ("true",)
     probabilities = dict(zip(names, values.exp().tolist(), strict=True))
     return Answer(query, probabilities, _explanation(circuit, log_probs, best))
+
+
+def _file(name: str) -> str:
+    """The real path of the image file that a term names."""
+    return os.path.realpath(name.strip("\"'"))
+
+
+def _one_name_a_file(query: Term) -> Term:
+    """The query with the first of a file's names in place of its others: one image has one reading."""
+    names: dict[str, Term] = {}  # by real path
+
+    def renamed(term: Term) -> Term:
+        if not isinstance(term, Term) or isinstance(term, Var):
+            return term
+        if term.args:
+            return term.with_args(*(renamed(argument) for argument in term.args))
+        path = _file(str(term))
+        return names.setdefault(path, term) if os.path.isfile(path) else term
+
+    return query.with_args(*(renamed(argument) for argument in query.args))
 
 
 def _log_probs(circuit: ConstraintCircuit, name: str, network: GEDINetwork) -> Tensor:
@@ -100,6 +127,14 @@ def _log_probs(circuit: ConstraintCircuit, name: str, network: GEDINetwork) -> T
                 f"{wrong[0]} is not one of {', '.join(inputs.domain)}: give the symbol that is known"
             )
         return certain(torch.tensor([[inputs.domain.index(slot) for slot in slots]]), inputs.classes)
+    names: dict[str, str] = {}  # by real path
+    for slot in slots:
+        other = names.setdefault(_file(slot), slot)
+        if other != slot:
+            raise UserError(
+                f"{other} and {slot} are one file, but would be two images of {circuit.program.query}: write "
+                "its name as the program does"
+            )
     config = network.config
     images = torch.stack(
         [

@@ -160,6 +160,11 @@ def parse_support(circuit: ConstraintCircuit, text: str) -> torch.Tensor:
         UserError: the file is no text, or a reading has another number of symbols, or one that is not in
             the domain.
     """
+    if len(circuit.program.learned) != 1:
+        raise UserError(
+            f"--support lists readings of one network, {circuit.program.path} has "
+            f"{len(circuit.program.learned)} that see images: leave it out, all that satisfy are taken"
+        )
     network = circuit.networks[circuit.program.single_network()]
     if os.path.isfile(text):  # pathlib's raises an error where the text is too long for a name
         try:

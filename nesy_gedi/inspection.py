@@ -41,7 +41,7 @@ class Findings:
         """A line for each finding, as compilers write them, and the summary."""
         for kind, found in (("error", self.errors), ("warning", self.warnings)):
             for item in found:
-                yield f"{self.path}:{item.line}:{item.column}: {kind}: {item.message}"
+                yield f"{item.path}:{item.line}:{item.column}: {kind}: {item.message}"
         if not self.errors:
             yield self.summary
 
@@ -67,7 +67,7 @@ def check_program(path: str, query: str | None, trusted: bool, timeout: float) -
     try:
         program = choose_query(statements, query)
         circuit = ConstraintCircuit(program, limits=Limits(timeout))
-        warnings = [*_single_variables(program), *_unreachable(program), *_unread(circuit)]
+        warnings = [*_single_variables(program), *_unreachable(program), *_unread(circuit), *_always(circuit)]
     except ProgramError as error:
         return Findings(source.path, [error], [], "")
     warnings.sort(key=lambda warning: (warning.line, warning.column))
@@ -135,6 +135,14 @@ def _unread(circuit: ConstraintCircuit) -> Iterator[ProgramError]:
                 places[source.network],
                 f"no reading that satisfies the query has {', '.join(unused)}: such images cannot be learned",
             )
+
+
+def _always(circuit: ConstraintCircuit) -> Iterator[ProgramError]:
+    if circuit.compiled.always:
+        program = circuit.program
+        yield program.source.error(
+            program.query, f"the query {program.query} holds whatever the images show: nothing to learn"
+        )
 
 
 def describe(circuit: ConstraintCircuit) -> str:

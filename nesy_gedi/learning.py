@@ -79,6 +79,10 @@ class Learner:
             domain = program.domains[program.single_network()]
             evaluator = KlayCircuit if engine == "klay" else LayeredCircuit
             self.circuit = ConstraintCircuit(program, evaluator, limits)
+            if self.circuit.compiled.always and config.method.uses("nesy"):
+                raise program.source.error(
+                    program.query, f"{program.query} holds whatever the images show: nothing to learn from it"
+                )
             self.evaluate = _deepproblog(self.circuit) if engine == "deepproblog" else None
             self.source = ExampleSource(self.circuit, distribution)
         self.domain = domain

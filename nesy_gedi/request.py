@@ -137,6 +137,13 @@ def _own_examples(
 ) -> tuple[ImageSet, Examples | None]:
     if program is None or request.examples_csv is None or request.images is None:
         raise UserError("--examples-csv and --images go together, with a --program: give all three")
+    if request.examples is not None:
+        raise UserError(
+            f"--examples {request.examples} and --examples-csv {request.examples_csv} are both given, but "
+            "the rows of the file are the examples: leave --examples out, or rows of the file"
+        )
+    if request.distribution != "readings":
+        raise UserError("--distribution draws examples, --examples-csv gives them: leave one out")
     circuit = ConstraintCircuit(program, limits=limits)
     images, rows, readings = read_examples(circuit, Path(request.examples_csv), Path(request.images))
     return images, Examples(rows, readings)

@@ -94,6 +94,31 @@ def test_one_image_in_both_places_has_one_reading(read: dict[str, Tensor]) -> No
     assert found == pytest.approx({str(2 * k): float(p) for k, p in enumerate(read["a"])}, rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.parametrize("other", ['"./a.png"', '"few/../a.png"', "'a.png'", '"few/link.png"', "ABSOLUTE"])
+def test_names_of_one_file_are_one_image(read: dict[str, Tensor], folder: Path, other: str) -> None:
+    """Two readings would be independent, and odd sums possible."""
+    (folder / "few").mkdir(exist_ok=True)
+    if not (folder / "few" / "link.png").exists():
+        (folder / "few" / "link.png").symlink_to(folder / "a.png")
+    other = other.replace("ABSOLUTE", f'"{folder / "a.png"}"')
+    answer = ask("labelled_addition", f'addition("a.png",{other},Z)')
+    wanted = {str(2 * k): float(p) for k, p in enumerate(read["a"])}
+    assert answer.probabilities == pytest.approx(wanted, rel=1e-4, abs=1e-7)
+    assert list(answer.explained["reading"]) == ['"a.png"']
+    again = ask("multi_addition", f'addition(["a.png","b.png"],["c.png",{other}],[0,3,4])')
+    assert set(again.explained["reading"]) == {'"a.png"', '"b.png"', '"c.png"'}
+
+
+def test_the_programs_own_name_of_a_file_is_to_be_used(folder: Path) -> None:
+    text = resource("programs", "labelled_addition.pl").read_text(encoding="utf-8")
+    text += '\nto_a(X, Z) :- addition(X, "a.png", Z).\n'
+    (folder / "to_a").mkdir()
+    network = load_network("labelled_addition")
+    save_network(network, folder / "to_a" / WEIGHTS, {"program": text, "request": {}})
+    assert refused("to_a", 'to_a("./a.png", Z)').startswith('nesy-gedi: "./a.png" and "a.png" are one file')
+    assert list(ask("to_a", 'to_a("a.png", Z)').explained["reading"]) == ['"a.png"']
+
+
 def test_another_predicate_of_the_program(read: dict[str, Tensor]) -> None:
     found = ask("labelled_addition", 'digit("c.png", Y)').probabilities
     assert found == pytest.approx({str(k): float(p) for k, p in enumerate(read["c"])}, rel=1e-4, abs=1e-7)

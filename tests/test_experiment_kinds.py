@@ -138,7 +138,9 @@ def own_images(tmp_path: Path) -> list[list[str]]:
 
 
 def test_a_users_own_images_are_trained_on_and_have_no_score(own_images: list[list[str]]) -> None:
-    folder, result, printed = run(program="labelled_addition.pl", examples_csv="mine.csv", images="photos")
+    folder, result, printed = run(
+        program="labelled_addition.pl", examples_csv="mine.csv", images="photos", examples=None
+    )
     assert folder == Path("runs", "labelled_addition-combined-6")
     assert names_in(folder) == {
         *("config.json", "metrics.jsonl", "result.json", "weights.safetensors"),
@@ -157,7 +159,9 @@ def test_a_users_own_images_are_trained_on_and_have_no_score(own_images: list[li
 
 
 def test_a_users_own_images_are_read_bit_for_bit(own_images: list[list[str]]) -> None:
-    learner = made(program="labelled_addition.pl", examples_csv="mine.csv", images="photos").learner
+    learner = made(
+        program="labelled_addition.pl", examples_csv="mine.csv", images="photos", examples=None
+    ).learner
     examples = learner.examples(6, 0)
     pictures = learner.images.train_images[examples.images]
     pairs = torch.tensor([[k, 11 - k] for k in range(6)])

@@ -6,7 +6,7 @@ networks", J. ACM 2003): products are decomposable, sums deterministic and, afte
 So the same nodes give probabilities, counts, most probable explanations and samples.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -59,12 +59,15 @@ class ArithmeticCircuit:
         """Number of children of all nodes."""
         return sum(len(node.children) for node in self.nodes)
 
-    def counts(self) -> list[int]:
+    def counts(self, without: Collection[int] = ()) -> list[int]:
         """For each root the number of worlds (one value for every variable) in which it is true, exactly.
 
         The circuit must be smooth.
+
+        Args:
+            without: inputs that are false in the worlds counted, from 0.
         """
-        values = [0, 1] + [1] * self.inputs
+        values = [0, 1] + [int(number not in without) for number in range(self.inputs)]
         for node in self.nodes:
             if node.is_sum:
                 values.append(sum(values[child] for child in node.children))

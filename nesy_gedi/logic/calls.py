@@ -21,7 +21,7 @@ def goals(body: object) -> Iterator[Term]:
         yield from goals(body.child)
     elif isinstance(body, Term) and not isinstance(body, Var):
         yield body
-        if body.functor == "call" and body.arity > 1 and isinstance(body.args[0], Term):
+        if body.functor == "call" and body.arity > 1 and type(body.args[0]) is Term:
             yield body.args[0](*body.args[0].args, *body.args[1:])  # call(p, X) calls p(X)
         elif body.functor in _META:
             for argument in body.args:

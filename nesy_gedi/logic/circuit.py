@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError
+from nesy_gedi.logic.arguments import check_answers, check_images
 from nesy_gedi.logic.arithmetic import ArithmeticCircuit
 from nesy_gedi.logic.cache import cached
 from nesy_gedi.logic.compiler import Compiled, compile_program
@@ -147,17 +148,17 @@ class ConstraintCircuit(nn.Module):
             log_probs: for each network the log-probabilities of the classes, ``(batch, inputs, classes)``;
                 a tensor alone if there is one network. -inf is allowed. A neural fact has the classes
                 false and true; ``(batch, inputs, 1)`` is taken as log P(true). Computed in float32 at least.
-            images: which image stands in which of the query's slots, ``(batch, slots)``. Where a row names
-                one image twice, both slots have one common reading; it is read off the first of them.
-                Without ``images`` all are different.
+            images: which image stands in which of the query's image variables, ``(batch,
+                len(program.slots))``; constants have no column. Where a row names one image twice, both slots
+                have one common reading; it is read off the first of them. Without ``images`` all differ.
             answers: ``(batch,)``, int64: for each row the number of the answer that is asked; the result is
                 then ``(batch,)``.
 
         Raises:
-            UserError: names or shapes do not fit the program, or a row's repeated image makes its query
-                unsatisfiable.
+            UserError: names, shapes or numbers do not fit the program, or a row's repeated image makes its
+                query unsatisfiable.
         """
-        columns = self.layout.gathered(log_probs)
+        columns = self._columns(log_probs, images, answers)
 
         def evaluate(circuit: _PatternCircuit, rows: Tensor | slice) -> Tensor:
             part: Tensor = circuit(self._values(circuit, columns[rows]))
@@ -197,7 +198,7 @@ class ConstraintCircuit(nn.Module):
             images: as for :meth:`forward`.
             answers: the answer that each row's query has; needed if there are answers.
         """
-        columns = self.layout.gathered(log_probs)
+        columns = self._columns(log_probs, images, answers)
 
         def evaluate(circuit: _PatternCircuit, rows: Tensor | slice) -> Tensor:
             values = self._values(circuit, columns[rows])
@@ -220,7 +221,7 @@ class ConstraintCircuit(nn.Module):
             images: as for :meth:`forward`.
             answers: the answer that each row's query has; needed if there are answers.
         """
-        columns = self.layout.gathered(log_probs)
+        columns = self._columns(log_probs, images, answers)
         names = list(self.networks)
 
         def evaluate(circuit: _PatternCircuit, rows: Tensor | slice) -> Tensor:
@@ -255,13 +256,22 @@ class ConstraintCircuit(nn.Module):
         """
         circuit = self._circuit(self._distinct)
         with torch.no_grad():
-            columns = self.layout.gathered(log_probs)
+            columns = self._columns(log_probs, None, answers)
             values, layers = self._values(circuit, columns), circuit.explaining()
             if answers is None:
                 share = layers(values)[:, : len(circuit.roots)].softmax(1)
                 answers = torch.multinomial(share, 1, generator=generator)[:, 0]
             world = layers.sample(values, answers, generator)
             return circuit.inputs.classes(self.layout, world, columns), answers
+
+    def _columns(self, log_probs: LogProbs, images: Tensor | None, answers: Tensor | None) -> Tensor:
+        """All that was given, checked; the log-probabilities side by side, ``(batch, columns)``."""
+        columns = self.layout.gathered(log_probs)
+        if images is not None:
+            check_images(self.program, images, len(columns))
+        if answers is not None:
+            check_answers(self.program, self.answers, answers, len(columns))
+        return columns
 
     def _values(self, circuit: _PatternCircuit, columns: Tensor) -> Tensor:
         values: Tensor = circuit.inputs(columns, self.probabilities.log_probabilities())
@@ -285,7 +295,7 @@ class ConstraintCircuit(nn.Module):
         self, images: Tensor | None, evaluate: Callable[[_PatternCircuit, Tensor | slice], Tensor]
     ) -> Tensor:
         """Evaluate rows in groups of one pattern of equal images each, and put them in order again."""
-        if images is None:
+        if images is None or images.numel() == 0:  # no rows or no slots have no pattern
             return evaluate(self._circuit(self._distinct), slice(None))
         first = equality_pattern(images)
         patterns, group = first.unique(dim=0, return_inverse=True)

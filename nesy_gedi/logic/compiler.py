@@ -1,5 +1,6 @@
 """From a program and a pattern of equal images to an arithmetic circuit, in this process, without limits."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -7,7 +8,7 @@ from typing import Any
 
 from problog.formula import LogicFormula
 
-from nesy_gedi.logic.arithmetic import ArithmeticCircuit
+from nesy_gedi.logic.arithmetic import ZERO, ArithmeticCircuit
 from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.diagram import diagram_circuit
 from nesy_gedi.logic.direct import direct_circuit
@@ -37,6 +38,26 @@ class Compiled:
     method: str
     grounding_seconds: float
     compile_seconds: float
+
+    @property
+    def never(self) -> frozenset[int]:
+        """Inputs of the circuit whose probability is the constant 0."""
+        starts = self.circuit.starts
+        return frozenset(
+            starts[variable] + value
+            for variable, choice in enumerate(self.choices)
+            for value, weight in enumerate(choice.weights)
+            if weight == 0
+        )
+
+    @property
+    def always(self) -> bool:
+        """Whether the query, without symbols, holds in every world in which the evidence does."""
+        if self.answers != ((),):
+            return False
+        counts = self.circuit.counts(self.never)
+        everything = counts[-1] if self.has_evidence else _worlds(self)
+        return counts[0] == everything
 
     def to_json(self) -> dict[str, Any]:
         """Lists, numbers and texts only; :meth:`from_json` makes it again."""
@@ -108,6 +129,16 @@ def compile_program(
     return _only_possible(program, pattern, compiled)
 
 
+def _worlds(compiled: Compiled) -> int:
+    """Number of worlds that are possible."""
+    never = compiled.never
+    starts = compiled.circuit.starts
+    return math.prod(
+        sum(start + value not in never for value in range(size))
+        for start, size in zip(starts, compiled.circuit.sizes, strict=True)
+    )
+
+
 def _with_unread_slots(program: Program, pattern: Sequence[int], grounded: Ground) -> Ground:
     """A choice also for slots that no network reads, where it is clear which network would."""
     if len(program.learned) == 1:
@@ -125,7 +156,9 @@ def _with_unread_slots(program: Program, pattern: Sequence[int], grounded: Groun
 
 def _only_possible(program: Program, pattern: Sequence[int], compiled: Compiled) -> Compiled:
     """Leave out answers that cannot be; refuse a query without any."""
-    zero = [root == 0 for root in compiled.circuit.roots]
+    zero = [root == ZERO for root in compiled.circuit.roots]
+    if compiled.never:
+        zero = [count == 0 for count in compiled.circuit.counts(compiled.never)]
     if compiled.has_evidence and zero[-1]:
         atoms = ", ".join(str(atom) for atom, _ in program.evidence)
         raise program.source.error(

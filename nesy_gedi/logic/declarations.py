@@ -84,7 +84,7 @@ class Parameter:
             for f, i in zip(self.fixed, self.initial, strict=True)
         ]
         rest = 1.0 - sum(values)
-        return (*values, max(rest, 0.0)) if rest > 1e-9 or len(values) == 1 else tuple(values)
+        return (*values, max(rest, 0.0)) if rest > 1e-12 or len(values) == 1 else tuple(values)
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Program:
         rules: heads and bodies of all clauses, for messages.
         support: true readings that examples are drawn from: the facts ``support(…)``, if there are some.
         trusted: whether grounding may read files and run code.
+        asked: the query as it was asked for; None for the program's own.
     """
 
     source: Source
@@ -115,6 +116,7 @@ class Program:
     rules: tuple[Rule, ...] = ()
     support: tuple[Term, ...] = ()
     trusted: bool = False
+    asked: str | None = None
     line_info: object = field(default=None, compare=False, repr=False)
 
     @property
@@ -124,8 +126,11 @@ class Program:
 
     @property
     def domains(self) -> dict[str, tuple[str, ...]]:
-        """For each network the symbols that its classes read as."""
-        return {n.network: tuple(str(symbol) for symbol in n.domain) for n in self.neural}
+        """For each network the symbols that its classes read as, where it is declared first."""
+        found: dict[str, tuple[str, ...]] = {}
+        for neural in self.neural:
+            found.setdefault(neural.network, tuple(str(symbol) for symbol in neural.domain))
+        return found
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -153,11 +158,11 @@ class Program:
         """Check a network's name and output size against the program.
 
         Raises:
-            UserError: the program names no such network.
-            ProgramError: the domain has another size; names the place.
+            ProgramError: the program names no such network, or its domain has another size; names the place.
         """
         if network not in self.domains:
-            raise unknown("network", network, self.domains)
+            place = self.neural[0].head.probability if self.neural else None
+            raise self.source.error(place, str(unknown("network", network, self.domains)))
         for neural in self.neural:
             if neural.network == network and classes != len(neural.domain):
                 raise self.source.error(

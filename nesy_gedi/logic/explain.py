@@ -135,6 +135,10 @@ class _Explanation:
         reason = self.reason.rsplit(": ", 1)[-1]
         if reason.startswith("Unknown function"):
             function = reason.removeprefix("Unknown function ").replace("'", "")
+            if function in ("nn/3", "t/2"):  # placeholders: see NeuralPredicate.expanded
+                return (
+                    f"{self._shown()}: what a network says is not known while grounding: call the goal itself"
+                )
             return f"{self._shown()}: {function} is no number; functions are + - * / // mod ** min max"
         reason = reason[:1].lower() + reason[1:]
         return f"{self._shown()}: {reason}; exclude such values by a goal before"

@@ -27,7 +27,9 @@ _INSTEAD: dict[str, str] = {
     "apply": "use call/2, call/3, …",
     "unify_with_occurs_check": "use =",
     "random random_between random_member": "state chances as probabilities, 0.5 :: heads.",
+    "include/1": "a program is one file; copy what it needs into it",
     "set_prolog_flag style_check op": _NOTHING,
     " ".join(DECLARATIONS): _NOTHING,
 }
 FOREIGN: dict[str, str] = {name: hint for names, hint in _INSTEAD.items() for name in names.split()}
+"""By name, whatever the number of arguments, or by ``name/arity``."""

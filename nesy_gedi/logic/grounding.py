@@ -13,7 +13,8 @@ from nesy_gedi.logic.explain import explain
 from nesy_gedi.logic.sandbox import make_engine
 from nesy_gedi.logic.source import ProgramError
 
-_NONE = 1e-9  # alternatives whose probabilities leave less than this over are complete
+_NONE = 1e-12  # alternatives that leave less than this over are complete: rounding, as in ten times 0.1
+_MORE = 1e-9  # by which they may sum to more than one, as when the text is checked
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class _Sorter:
     def _constant(self, atoms: list[tuple[int, Any]]) -> tuple[Choice, list[int]]:
         weights = [self._probability(node) for _, node in atoms]
         rest = 1.0 - sum(weights)
-        if rest < -_NONE:
+        if rest < -_MORE:
             raise self.program.source.error(
                 atoms[0][1].name,
                 f"the probabilities of {self._label(atoms)} and its alternatives sum to more than 1",

@@ -72,8 +72,8 @@ class InputLayout:
         """All networks' log-probabilities side by side, ``(batch, columns)``, in float32 at least.
 
         Raises:
-            UserError: a network is missing, is not in the program, or has another shape; or the query reads
-                no image.
+            UserError: a network is missing, is not in the program, or has another shape or another number of
+                rows; or the query reads no image.
         """
         if not self.networks:
             raise UserError(
@@ -97,19 +97,27 @@ class InputLayout:
                 f"{self.program.path} needs log-probabilities of {', '.join(missing)} too: give them"
             )
         parts = [self._checked(name, log_probs[name]) for name in self.networks]
+        rows = {name: len(part) for name, part in zip(self.networks, parts, strict=True)}
+        if len(set(rows.values())) > 1:
+            found = ", ".join(f"{count} of {name}" for name, count in rows.items())
+            raise UserError(
+                f"{self.program.path} needs as many rows of every network, not {found}: give one for each "
+                "example"
+            )
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def _checked(self, name: str, log_probs: Tensor) -> Tensor:
         network = self.networks[name]
         wanted = (len(network.slots), network.classes)
+        log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32))
         if network.domain == ("false", "true") and log_probs.shape[1:] == (wanted[0], 1):
-            log_probs = torch.cat([torch.log1p(-log_probs.exp()), log_probs], 2)
+            log_probs = torch.cat([log_complement(log_probs), log_probs], 2)
         if log_probs.shape[1:] != wanted:
             raise UserError(
                 f"{self.program.path} needs log-probabilities (batch, {wanted[0]}, {wanted[1]}) of {name}, "
                 f"not {tuple(log_probs.shape)}: give one distribution for each of its {wanted[0]} inputs"
             )
-        return log_probs.to(torch.promote_types(log_probs.dtype, torch.float32)).flatten(1)
+        return log_probs.flatten(1)
 
     def split(self, columns: Tensor) -> dict[str, Tensor]:
         """From ``(batch, columns)`` to ``(batch, inputs, classes)`` for each network."""
@@ -211,3 +219,18 @@ class PatternInputs(nn.Module):
                     parts.append(world[:, variable])
             found[name] = torch.stack(parts, 1)
         return found
+
+
+def log_complement(log_p: Tensor) -> Tensor:
+    """log(1 - p) of log p, to full precision near p = 0 and near p = 1; the gradient is finite.
+
+    It is 0 where p is 1 or next to it, by less than the smallest normal number: the true one overflows.
+    """
+    # where() hands its gradient on to one branch only, but 0 * inf in the other would be nan: no branch may
+    # see values that are not its own
+    edge = (log_p <= 0) & (log_p > -torch.finfo(log_p.dtype).tiny)
+    near_one = log_p > -math.log(2)
+    near = torch.where(near_one & ~edge, log_p, -1.0)
+    far = torch.where(near_one, -1.0, log_p)
+    inside = torch.where(near_one, (-near.expm1()).log(), (-far.exp()).log1p())
+    return torch.where(edge, (-log_p.detach()).log(), inside)

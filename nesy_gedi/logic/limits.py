@@ -1,6 +1,7 @@
 """Compile in a process of its own, under a limit of time and memory, in a way that Ctrl-C ends."""
 
 import json
+import math
 import os
 import queue
 import re
@@ -39,6 +40,12 @@ class Limits:
     seconds: float = 60.0
     memory: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < math.inf:
+            raise UserError(
+                f"--compile-timeout {self.seconds:g}: give seconds, more than 0, for grounding and compiling"
+            )
+
     @property
     def bytes(self) -> int:
         """The limit of memory in bytes."""
@@ -64,12 +71,10 @@ def compile_limited(program: Program, pattern: Sequence[int], limits: Limits) ->
     """
     if not sys.executable or getattr(sys, "frozen", False):
         return compile_program(program, pattern)
-    location = program.query.location
     request = {
         "path": str(program.path),
         "text": program.source.text,
-        "query": str(program.query),
-        "location": location[1] if isinstance(location, tuple) else location,
+        "query": program.asked,
         "trusted": program.trusted,
         "pattern": list(pattern),
         "memory": limits.bytes,

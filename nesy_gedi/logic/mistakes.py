@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from problog.logic import And, Constant, Not, Or, Term, Var
 
-from nesy_gedi.logic.calls import CONNECTIVES, Call, Key, Rule, calls, key_of
+from nesy_gedi.logic.calls import Call, Key, Rule, calls, key_of
 from nesy_gedi.logic.cycles import defined, name, negative_cycle, unfounded_cycles
 from nesy_gedi.logic.explain import explain
 from nesy_gedi.logic.foreign import FOREIGN
@@ -123,11 +123,16 @@ class _Checker:
             return why
         if key in self.known or refused(key) is not None:
             return None
-        if key[0] in FOREIGN or key in CONNECTIVES:
-            return f"{name(key)} is not in ProbLog: {FOREIGN[key[0]]}"
+        foreign = FOREIGN.get(key[0]) or FOREIGN.get(name(key))
+        if foreign is not None:
+            return f"{name(key)} is not in ProbLog: {foreign}"
         return None if self.open else self._unknown(key)
 
     def _unknown(self, key: Key) -> str:
+        negative = (key[0].removesuffix("_p") + "_n", key[1])
+        if key[0].endswith("_p") and negative in self.own:  # what ProbLog makes of `\+p :- …`
+            head = name((key[0].removesuffix("_p"), key[1]))
+            return f"a head \\+{head} takes away from {head}, which has no clause of its own: write one"
         for library in LIBRARIES:
             if key in library_predicates(library):
                 return f"{name(key)} is in library({library}): add `:- use_module(library({library})).`"

@@ -14,6 +14,8 @@ _LEAST = 1e-6  # first probabilities are kept away from 0 and 1, where no gradie
 class LearnableProbabilities(nn.Module):
     """Annotated disjunctions with learnable probabilities; each sums to one, or to less by "none of them".
 
+    They are float64, as the program's numbers are: one that nothing has moved is what the program says.
+
     Args:
         parameters: what the program says of them.
     """
@@ -25,7 +27,7 @@ class LearnableProbabilities(nn.Module):
         for parameter in parameters:
             start = torch.tensor(parameter.start(), dtype=torch.float64)
             free = start[self._free(parameter)].clamp_min(_LEAST)
-            self.logits.append(nn.Parameter(free.log().float()))
+            self.logits.append(nn.Parameter(free.log()))
 
     @staticmethod
     def _free(parameter: Parameter) -> Tensor:
@@ -40,10 +42,10 @@ class LearnableProbabilities(nn.Module):
         for parameter, logits in zip(self.parameters_of_program, self.logits, strict=True):
             start = torch.tensor(parameter.start(), dtype=torch.float64)
             free = self._free(parameter)
-            left = float(start[free].sum())
+            left = start[free].sum()
             values = start.log().to(logits)
             places = free.nonzero()[:, 0].to(logits.device)
-            result.append(values.index_put((places,), logits.log_softmax(0) + torch.tensor(left).log()))
+            result.append(values.index_put((places,), logits.log_softmax(0) + left.log().to(logits)))
         return result
 
     def _names(self) -> list[list[str]]:

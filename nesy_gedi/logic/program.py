@@ -1,5 +1,7 @@
 """Read a DeepProbLog program from its file, check all of it, and settle which query is meant."""
 
+from collections.abc import Container
+from itertools import count
 from pathlib import Path
 
 from problog.errors import ParseError
@@ -81,6 +83,7 @@ def choose_query(statements: Statements, text: str | None = None) -> Program:
         rules=tuple(statements.rules),
         support=tuple(head for head, body in statements.rules if head.functor == "support" and body is None),
         trusted=statements.trusted,
+        asked=text,
         line_info=statements.line_info,
     )
 
@@ -89,7 +92,8 @@ def _query(statements: Statements, text: str | None) -> Term:
     if text is not None:
         return _asked(statements, text)
     if len(statements.queries) == 1:
-        return _known(statements, _named(statements.queries[0].args[0]), statements.queries[0])
+        own = statements.queries[0]
+        return _known(statements, _named(own.args[0]), statements.source, own)
     if statements.queries:
         names = "; ".join(f"--query '{query.args[0]}'" for query in statements.queries)
         raise statements.source.error(statements.queries[1], f"more than one query: choose one of {names}")
@@ -115,21 +119,19 @@ def _query(statements: Statements, text: str | None) -> Term:
 
 
 def _asked(statements: Statements, text: str) -> Term:
+    asked = Source(Path("query"), text)  # where mistakes in it are
     try:
         (term,) = PrologString(text.strip().rstrip(".") + ".")
     except (ParseError, ValueError):
-        raise statements.source.error(
-            None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
-        ) from None
+        term = None
     if type(term) is not Term or term.probability is not None:
-        raise statements.source.error(
-            None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'"
-        )
+        raise asked.error(None, f"the query {text!r} is not one atom: write it like 'addition(X, Y, Z)'")
     _forget_places(term)
-    return _known(statements, _named(term), None)
+    return _known(statements, _named(term), asked, None)
 
 
-def _known(statements: Statements, query: Term, place: Term | None) -> Term:
+def _known(statements: Statements, query: Term, source: Source, place: Term | None) -> Term:
+    """The query, if there are clauses for it; else an error at a place of a text."""
     defined = {(head.functor, head.arity) for head, _ in statements.rules}
     if (query.functor, query.arity) in defined:
         return query
@@ -142,7 +144,8 @@ def _known(statements: Statements, query: Term, place: Term | None) -> Term:
     )
     known = ", ".join(sorted(f"{f}/{a}" for f, a in defined if f != "_directive")) or "none"
     hint = f": {str(errors[-1]).split(': ', 1)[1]}" if errors else ""
-    raise statements.source.error(place, f"no rule defines the query {query}{hint} (defined are {known})")
+    where = f"defined in {statements.source.path} are {known}"
+    raise source.error(place, f"no rule defines the query {query}{hint} ({where})")
 
 
 def _forget_places(term: Term) -> None:
@@ -154,16 +157,16 @@ def _forget_places(term: Term) -> None:
 
 
 def _named(query: Term) -> Term:
-    """The query with a name for every ``_``."""
-    count = 0
+    """The query with a name of its own for every ``_``."""
+    taken = {str(variable) for variable in variables(query)}
 
     def name(term: Term) -> Term:
-        nonlocal count
         if isinstance(term, Var):
             if str(term) != "_":
                 return term
-            count += 1
-            return Var(f"_{count}")
+            new = _free_name("_", 1, taken)
+            taken.add(new)
+            return Var(new)
         if isinstance(term, Term) and term.args:
             return term.with_args(*(name(argument) for argument in term.args))
         return term
@@ -173,8 +176,17 @@ def _named(query: Term) -> Term:
 
 def _generic(functor: str, arity: int, head: Term) -> Term:
     """A query of different variables, with the names that the predicate's first clause gives them."""
+    taken = {str(argument) for argument in head.args if isinstance(argument, Var)}
     names: list[str] = []
-    for position, argument in enumerate(head.args):
+    for position, argument in enumerate(head.args, 1):
         given = str(argument) if isinstance(argument, Var) else ""
-        names.append(given if given[:1].isalpha() and given not in names else f"A{position + 1}")
+        if not given[:1].isalpha() or given in names:
+            given = _free_name("A", position, taken)
+        names.append(given)
+        taken.add(given)
     return Term(functor, *(Var(name) for name in names), location=head.location)
+
+
+def _free_name(prefix: str, number: int, taken: Container[str]) -> str:
+    """``A3``, or the first of ``A4``, ``A5``, … that is not taken."""
+    return next(name for k in count(number) if (name := f"{prefix}{k}") not in taken)

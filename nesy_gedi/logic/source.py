@@ -24,7 +24,7 @@ class ProgramError(UserError):
 
     def __init__(self, path: Path, line: int, column: int, message: str) -> None:
         super().__init__(f"{path}:{line}:{column}: {message}")
-        self.line, self.column, self.message = line, column, message
+        self.path, self.line, self.column, self.message = path, line, column, message
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def read_source(path: Path) -> Source:
     try:
         if not path.exists() and path.parent in (Path(), Path("programs")):
             path = resource("programs", path.name)
-        return Source(path, path.read_text(encoding="utf-8"))
+        return Source(path, path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
     except FileNotFoundError:
         raise UserError(f"there is no program {path}: give the path of a .pl file") from None
     except (OSError, UnicodeDecodeError) as error:

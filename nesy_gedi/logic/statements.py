@@ -7,14 +7,17 @@ a constraint that silently lost its `evidence` would train a network on somethin
 from collections.abc import Sequence
 
 from problog.logic import (
+    And,
     AnnotatedDisjunction,
     Clause,
+    Constant,
     InstantiationError,
     Not,
     Or,
     Term,
     Var,
     term2list,
+    unquote,
 )
 from problog.program import PrologString
 
@@ -26,6 +29,7 @@ from nesy_gedi.logic.source import ProgramError, Source
 
 _EXAMPLE = "nn(net, [X], Y, [0, 1, 2]) :: digit(X, Y)."
 _FALSE_TRUE = (Term("false"), Term("true"))
+_SPECIAL = {"query": (1,), "evidence": (1, 2)}  # arities of the statements that ProbLog itself reads
 
 
 class Statements:
@@ -62,6 +66,9 @@ class Statements:
                 self._take(statement)
             except ProgramError as error:
                 self.errors.append(error)
+                # what it defines is defined all the same: no second error where it is called
+                heads, body = _parts(statement)
+                self.rules += [(h.with_probability(None), body) for h in heads if h.functor not in _SPECIAL]
         evidence = [(Term("evidence"), atom) for atom, _ in self.evidence]
         self.errors += check_calls(source, [*self.rules, *evidence], set(), self.libraries(), trusted)
         if not self.neural and not self.errors:
@@ -82,19 +89,21 @@ class Statements:
         return found
 
     def _sizes(self) -> list[ProgramError]:
-        """One network has one number of outputs."""
+        """One network has one number of inputs and of outputs."""
         first: dict[str, NeuralPredicate] = {}
         errors = []
         for neural in self.neural:
             other = first.setdefault(neural.network, neural)
-            if len(other.domain) != len(neural.domain):
-                errors.append(
-                    self.source.error(
-                        neural.head.probability,
-                        f"{neural.network} has {len(other.domain)} classes above and {len(neural.domain)} "
-                        "here: one network has one number of outputs; give the second another name",
+            for what, above, here in (
+                ("classes", len(other.domain), len(neural.domain)),
+                ("inputs", len(other.inputs), len(neural.inputs)),
+            ):
+                if above != here:
+                    message = (
+                        f"{neural.network} has {above} {what} above and {here} here: one network has one "
+                        "shape; give the second another name"
                     )
-                )
+                    errors.append(self.source.error(neural.head.probability, message))
         return errors
 
     def _take(self, statement: Term) -> None:
@@ -104,6 +113,12 @@ class Statements:
             label is not None for label in labels
         ):
             raise self.source.error(heads[0], f"{heads[0].functor}(…) has no probability: leave it out")
+        if heads[0].arity not in _SPECIAL.get(heads[0].functor, (heads[0].arity,)):
+            raise self.source.error(
+                heads[0],
+                f"{heads[0].functor}/{heads[0].arity} means nothing to ProbLog, which knows query/1 and "
+                "evidence/1,2: mend it, or give your predicate another name",
+            )
         if heads[0].functor == "_directive":
             self.taken.append(statement)
         elif any(_is(label, "nn") for label in labels):
@@ -133,8 +148,10 @@ class Statements:
                 if len(heads) > 1:
                     raise self.source.error(head, f"{head} has no probability beside others: give it one")
                 continue
+            if str(head.probability) == "?":
+                raise self.source.error(head, "decisions `?::` are DTProbLog's: give a probability, or t(_)")
             try:
-                value = float(head.probability.compute_value())
+                value = _value(head.probability)
             except (InstantiationError, ValueError, TypeError, AttributeError):
                 continue  # `P :: a(P)`, settled while grounding
             except Exception as error:
@@ -174,6 +191,8 @@ class Statements:
             value = str(head.args[1]) == "true"
         while isinstance(atom, Not) or _is(atom, "\\+"):
             atom, value = (atom.child if isinstance(atom, Not) else atom.args[0]), not value
+        if isinstance(atom, And | Or):
+            raise self.source.error(head, f"the evidence {atom} is not one atom: state them one by one")
         for variable in variables(atom):
             raise self.source.error(
                 head, f"the evidence {atom} has the variable {variable}: state ground atoms, one by one"
@@ -203,7 +222,7 @@ class Statements:
 
     def _number(self, head: Term, given: Term) -> float:
         try:
-            value = float(given.compute_value())
+            value = _value(given)
         except Exception:
             raise self.source.error(
                 head, f"the probability {given} is no number: write t(0.5) :: or t(_) ::"
@@ -228,6 +247,10 @@ class Statements:
                 output, domain = label.args[2], tuple(term2list(label.args[3], False))
         except ValueError:
             images = ()
+        if isinstance(label.args[0], Var) or label.args[0].arity:
+            raise self.source.error(
+                label, f"{label.args[0]} is no name of a network: it starts with a small letter: {_EXAMPLE}"
+            )
         if not images or not domain:
             raise self.source.error(
                 label, f"the inputs and the classes of nn must be lists that are not empty: {_EXAMPLE}"
@@ -236,6 +259,10 @@ class Statements:
             if not isinstance(output, Var):
                 raise self.source.error(
                     label, f"the output of nn must be a variable, not {output}: {_EXAMPLE}"
+                )
+            if output in [v for image in images for v in variables(image)]:
+                raise self.source.error(
+                    label, f"{output} is input and output of nn: take two variables: {_EXAMPLE}"
                 )
             self._check_domain(label, domain)
         bound = {
@@ -247,7 +274,8 @@ class Statements:
                     label,
                     f"the variable {variable} of nn is not in {heads[0].with_probability(None)}: {_EXAMPLE}",
                 )
-        self.neural.append(NeuralPredicate(str(label.args[0]), images, output, domain, heads[0], body))
+        name = unquote(str(label.args[0]))
+        self.neural.append(NeuralPredicate(name, images, output, domain, heads[0], body))
 
     def _check_domain(self, place: Term, classes: tuple[Term, ...]) -> None:
         names = [str(symbol) for symbol in classes]
@@ -267,6 +295,18 @@ def _parts(statement: Term) -> tuple[list[Term], Term | None]:
     if isinstance(statement, Or):
         return statement.to_list(), None
     return [statement], None
+
+
+def _value(label: Term) -> float:
+    """The number that a probability expression stands for, in floats: 9 ** 9 ** 9 ** 9 is no long job."""
+    value = _in_floats(label).compute_value()
+    return float(value)
+
+
+def _in_floats(label: Term) -> Term:
+    if isinstance(label, Constant):
+        return Constant(float(label.value)) if isinstance(label.value, int) else label
+    return label.with_args(*map(_in_floats, label.args)) if label.args else label
 
 
 def _is(label: object, functor: str) -> bool:

@@ -131,7 +131,6 @@ def _answer(request: dict[str, Any], watch: _Watch) -> str:
     try:
         source = Source(Path(request["path"]), request["text"])
         program = parse_program(source, request["query"], request["trusted"])
-        program.query.location = request["location"]  # lost in its text
         compiled = compile_program(program, request["pattern"], watch.formula, watch.compile_progress)
         return json.dumps({"compiled": compiled.to_json()})
     except ProgramError as error:

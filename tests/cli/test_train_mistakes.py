@@ -79,6 +79,10 @@ def test_what_is_wrong_is_told_in_one_line(arguments: tuple[str, ...], parts: li
         ),
         (("--program", "parity.pl", "--examples-csv", "a.csv"), ["--examples-csv and --images go together"]),
         (("--program", "parity.pl", "--images", "photos"), ["--examples-csv and --images go together"]),
+        (
+            ("--program", "parity.pl", "--examples-csv", "a.csv", "--images", "photos"),
+            ["--examples 20 and --examples-csv a.csv are both given", "leave --examples out"],
+        ),
         (("--program", "noisy_addition.pl", "--engine", "deepproblog"), ["has learnable probabilities"]),
         (("--method", "gedi", "--examples", "5000"), ["5000 examples asked, but there are 4000 images"]),
     ],

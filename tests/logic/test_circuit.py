@@ -181,6 +181,28 @@ def test_other_programs_equal_brute_force(rules, slots, holds, evaluator):
     torch.testing.assert_close(gradient[:, read], wanted[:, read], **tolerance)
 
 
+@pytest.mark.parametrize(
+    ("disjunction", "values"),
+    [
+        ("0.5 :: a; 0.4999999999 :: b", 3),
+        ("0.5 :: a; 0.5 :: b", 2),
+        ("; ".join(["0.1 :: a", "0.1 :: b", *(f"0.1 :: c({k})" for k in range(8))]), 10),
+        ("; ".join(["1/19 :: a", "1/19 :: b", *(f"1/19 :: c({k})" for k in range(17))]), 19),
+    ],
+)
+def test_a_small_rest_is_none_of_the_alternatives_but_rounding_is_not(disjunction, values):
+    """As plain ProbLog has it, for which \\+ a, \\+ b has the probability of all others."""
+    rules = disjunction + ".\np(X, yes) :- digit(X, 1), a.\np(X, no) :- digit(X, 1), \\+ a, \\+ b."
+    others = "".join(f"\np(X, other) :- digit(X, 1), c({k})." for k in range(values - 2) if values > 3)
+    circuit = circuit_of(DIGITS + rules + others)
+    assert {choice.size for choice in circuit.compiled.choices if choice.kind == "constant"} == {values}
+    plain = "digit(x, 1).\n" + rules + others + "\nquery(p(x, Z))."
+    wanted = get_evaluatable().create_from(PrologString(plain)).evaluate()
+    wanted = {str(query.args[1]): float(p) for query, p in wanted.items() if p > 1e-15}
+    value = circuit(torch.zeros(1, 1, 4, dtype=torch.float64))[0].exp()
+    assert dict(zip(circuit.answers, value.tolist(), strict=True)) == pytest.approx(wanted, rel=1e-4)
+
+
 def test_editing_the_program_changes_the_constraint():
     product_of = circuit_of(CIRCUIT.program.source.text.replace("A + B", "A * B"))
     worlds = [(a, b, a * b) for a in range(10) for b in range(10) if a * b < 10]

@@ -57,6 +57,28 @@ def test_neural_facts_take_both_classes_or_the_true_one():
         circuit(torch.zeros(1, 2, 3))
 
 
+def test_neural_facts_are_as_precise_near_one_as_near_zero():
+    """Of log P(true) alone; the oracle is log(1 - e^x) in Python, by expm1 or log1p, whichever is exact."""
+    sun = "nn(net, [X]) :: sun(X).\n"
+    dark, bright = circuit_of(sun + "p(X) :- \\+ sun(X)."), circuit_of(sun + "p(X) :- sun(X).")
+    known = [-1e-300, -1e-17, -1e-9, -0.5, -0.7, -5.0, -40.0, -800.0]
+    wanted = [math.log(-math.expm1(x)) if x > -0.6 else math.log1p(-math.exp(x)) for x in known]
+    slopes = [math.exp(x) / math.expm1(x) for x in known]
+    log_p = torch.tensor(known, dtype=torch.float64, requires_grad=True)
+    value = dark(log_p.view(-1, 1, 1))
+    torch.testing.assert_close(value, torch.tensor(wanted, dtype=torch.float64), rtol=1e-14, atol=0)
+    (gradient,) = torch.autograd.grad(value.sum(), log_p)
+    torch.testing.assert_close(gradient, torch.tensor(slopes, dtype=torch.float64), rtol=1e-14, atol=0)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        edge = torch.tensor([0.0, -torch.finfo(dtype).tiny / 2, -math.inf], dtype=dtype, requires_grad=True)
+        for circuit, first in ((dark, -math.inf), (bright, 0.0)):
+            value = circuit(edge.view(-1, 1, 1))
+            assert value[0] == first
+            assert torch.autograd.grad(value.sum(), edge)[0].isfinite().all()
+    half = torch.full((1, 1, 1), 0.5, dtype=torch.bfloat16).log()
+    torch.testing.assert_close(dark(half), dark(half.float()))  # not computed in bf16
+
+
 def test_networks_over_two_images():
     """Both orders are inputs of their own; of one image twice there is one input."""
     text = (
@@ -110,6 +132,8 @@ def test_several_networks_are_given_by_name():
         ),
         ({"net": torch.zeros(1, 1, 4), "letters": torch.zeros(1, 1, 1)}, r"\(batch, 1, 2\) of letters, not"),
         ({"net": torch.zeros(1, 4), "letters": torch.zeros(1, 1, 2)}, r"of net, not \(1, 4\)"),
+        ({"net": torch.zeros(3, 1, 4), "letters": torch.zeros(2, 1, 2)}, "not 3 of net, 2 of letters: "),
+        ({"net": torch.zeros(3, 1, 4), "letters": torch.zeros(0, 1, 2)}, "not 3 of net, 0 of letters: "),
     ],
 )
 def test_wrong_names_and_shapes_are_refused(log_probs, words):
@@ -142,7 +166,7 @@ def test_images_may_be_constants_of_the_program():
 
 def test_the_network_is_not_asked_twice_about_one_image():
     """The answers would be independent in ProbLog, but an image has one reading."""
-    text = DIGITS + "nn(net, [X], Y, [a, b, c, d]) :: letter(X, Y).\np(X, Y) :- digit(X, 1), letter(Y, b)."
+    text = DIGITS + "nn(net, [X], Y, [0, 1, 2, 3]) :: figure(X, Y).\np(X, Y) :- digit(X, 1), figure(Y, 1)."
     circuit = circuit_of(text)
     assert probability(circuit, uniform(circuit)) == pytest.approx([1 / 16])
     with pytest.raises(UserError, match=r"^mine.pl:2:1: net is asked twice about X"):

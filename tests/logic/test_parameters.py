@@ -47,6 +47,42 @@ def test_first_probabilities_are_those_of_the_program(text, values, described):
     assert sum(found) == pytest.approx(1, abs=1e-6)
 
 
+def test_first_probabilities_are_the_programs_to_the_last_digit():
+    """In float32 0.3 would be 0.30000001, and so would be what a run saves."""
+    text = "t(0.3) :: a.\n0.2 :: b; t(0.1) :: c; t(_) :: d.\n"
+    circuit = circuit_of(DIGITS + text + "p(X) :- digit(X, 1), a, c.\np(X) :- digit(X, 1), a, d.", "p(X)")
+    exact = {"rel": 1e-14, "abs": 0}
+    assert circuit.probabilities.described() == pytest.approx({"a": 0.3, "c": 0.1, "d": 0.35}, **exact)
+    one = torch.zeros(1, 1, 4, dtype=torch.float64)
+    assert circuit(one).exp().item() == pytest.approx(0.3 * 0.45, **exact)
+    circuit.probabilities.assign({"a": 0.7, "c": 0.6, "d": 0.1})
+    assert circuit.probabilities.described() == pytest.approx({"a": 0.7, "c": 0.6, "d": 0.1}, **exact)
+    assert circuit(one.float()).dtype == torch.float32
+
+
+def test_a_small_rest_of_learnable_alternatives_is_kept():
+    assert [len(values) for values in values_of("t(0.5) :: a; 0.4999999999 :: b.")] == [3]
+    assert [len(values) for values in values_of("; ".join(["t(0.1) :: a"] * 10) + ".")] == [10]
+
+
+def test_an_optimizer_of_mixed_precision_moves_them():
+    """As in a training: float32 weights and these in one fused Adam, a loss in float32."""
+    circuit, weight = circuit_of(NOISE), torch.nn.Parameter(torch.zeros(4))
+    optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
+    optimizer.add_param_group({"params": list(circuit.parameters())})
+    before = circuit.probabilities.described()["noise"]
+    for _ in range(3):
+        value = circuit(weight.log_softmax(0).view(1, 1, 4), answers=torch.tensor([2]))
+        assert value.dtype == torch.float32
+        optimizer.zero_grad()
+        (-value.sum()).backward()
+        optimizer.step()
+    assert weight[2] > weight[0]
+    # 2 is read rightly or 1 wrongly: the more it reads 2, the less is noise
+    assert circuit.probabilities.described()["noise"] < before
+    assert {p.dtype for p in circuit.parameters()} == {torch.float64}
+
+
 def test_zero_and_one_can_be_left():
     """Where the probability is at the very edge no gradient would ever move it."""
     for text, wanted in (("t(0) :: a.", 0), ("t(1) :: a.", 1), ("t(0.0) :: a; t(1.0) :: b.", 0)):
