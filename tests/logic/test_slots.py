@@ -124,7 +124,8 @@ def test_networks_and_probabilistic_clauses_pass_images_on(query, rules, network
     [
         ("total(L, S)", SUM, "L"),
         ("total([A|T], S)", SUM, "T"),
-        ("p([[A], R|Rs])", "p([]).\np([R|Rs]) :- ones(R), p(Rs).\n" + ALL, "Rs"),
+        ("p([[A], R|Rs])", "p([]).\np([R|Rs]) :- ones(R), p(Rs).\n" + ALL, "R"),
+        ("p([[A], [B]|Rs])", "p([]).\np([R|Rs]) :- ones(R), p(Rs).\n" + ALL, "Rs"),
         ("p(X, M)", "p(X, M) :- append([X], M, N), ones(N).\n" + ALL, "M"),
         ("p(L)", "p(L) :- maplist(one, L).\none(X) :- digit(X, 1).", "L"),
         ("p(L)", "p(L) :- member(X, L), digit(X, 1).", "L"),
