@@ -19,6 +19,11 @@ def _away_from_any_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
+def hear_ctrl_c() -> None:
+    """A shell starts what runs in the background deaf to it, and the tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def training(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A training without end in ``run``, past its first epochs."""
@@ -26,7 +31,13 @@ def training(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     learning = ["--set", "learning_rate=0.1", "--set", "schedule=constant", "--set", "constraint_from=0"]
     command = [SCRIPT, "train", *OPTIONS, *FEW, *what, *learning]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     ) as process:
         metrics = tmp_path / "run" / "metrics.jsonl"
         deadline = time.monotonic() + 120
@@ -68,7 +79,12 @@ def test_a_killed_run_can_be_read(training: "subprocess.Popen[str]", tmp_path: P
 
 def test_ctrl_c_while_starting_is_one_line_too(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [SCRIPT, *TINY], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+        [SCRIPT, *TINY],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     ) as process:
         time.sleep(1)
         process.send_signal(signal.SIGINT)
