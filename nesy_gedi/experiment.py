@@ -2,6 +2,7 @@
 
 import statistics
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from nesy_gedi.evaluation.clustering import confusion, predict
 from nesy_gedi.evaluation.failures import verdicts
 from nesy_gedi.gedi.checkpoint import WEIGHTS, save_network
 from nesy_gedi.gedi.networks import GEDINetwork
+from nesy_gedi.gedi.resuming import StateFiles
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress
@@ -21,6 +23,9 @@ from nesy_gedi.reporting.table import print_table, reading_sentence
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
 from nesy_gedi.results import Attempt, SeedResult, learned_probabilities
+from nesy_gedi.run_progress import RunProgress
+from nesy_gedi.stopping import StoppedError, StopRequest
+from nesy_gedi.stored_run import check_unchanged, stored_request
 
 MEDIANS = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "seconds")
 
@@ -30,20 +35,54 @@ class Experiment:
 
     Everything that can be wrong with a request is found before the folder is made.
 
+    Args:
+        request: what to train.
+        console: where to report.
+        resumed: go on with the run in ``request.out``; see :meth:`resume`.
+
     Raises:
         UserError: the request is wrong, or the folder holds a run.
     """
 
-    def __init__(self, request: Request, console: Console) -> None:
+    def __init__(self, request: Request, console: Console, resumed: bool = False) -> None:
         self.request, self.console = request, console
         self.prepared = prepare(request)
         self.learner, self.examples = self.prepared.learner, self.prepared.examples
         name = "-".join([self.name, self.prepared.method, *([str(self.examples)] if self.examples else [])])
-        self.folder = RunFolder(Path(request.out) if request.out else free_folder(Path("runs"), name))
-        self.folder.write_json(CONFIG, self.description())
-        self.results: list[SeedResult] = []
+        path = Path(request.out) if request.out else free_folder(Path("runs"), name)
+        self.folder = RunFolder(path, resumed)
+        self.states = StateFiles(self.folder.path)
+        self.reached = self._recovered() if resumed else RunProgress()
+        if not resumed:
+            self.folder.write_json(CONFIG, self.description())
         self.progress = Progress(console, self.learner.config.epochs, self.learner.optima())
-        self.trainer: Trainer | None = None
+        self.stop = StopRequest()
+        self.saved_at = time.monotonic()
+
+    @classmethod
+    def resume(cls, run: str | Path, console: Console) -> "Experiment":
+        """The experiment of an interrupted run, as it was when its state was last saved.
+
+        Raises:
+            UserError: there is no such run, it is finished, or program, data or settings have changed.
+        """
+        return cls(stored_request(Path(run)), console, resumed=True)
+
+    def _recovered(self) -> RunProgress:
+        """From the newest state that can be read; from the beginning if there is none."""
+        check_unchanged(self.folder.path, self.description())
+        config = self.learner.config.network
+        reached = RunProgress()
+        for state in self.states.load():
+            if isinstance(state, str):
+                self._say(f"{state}; the one before it is tried")
+                continue
+            reached = RunProgress.from_state(state, config, self.prepared.precision)
+            break
+        else:
+            self._say("no state that can be read was saved yet: the run begins anew")
+        self.folder.keep_metrics(reached.lines)
+        return reached
 
     @property
     def name(self) -> str:
@@ -67,9 +106,10 @@ class Experiment:
         }
 
     def run(self) -> None:
-        """Train every seed, then write result, weights and pictures and print the table.
+        """Train every seed that is left, then write result, weights and pictures and print the table.
 
-        On Ctrl-C the weights reached so far are kept, and the interrupt is passed on.
+        Raises:
+            StoppedError: SIGINT or SIGTERM came; state and weights reached so far are saved.
         """
         data, program = self.learner.images.describe(), self.learner.program
         size = f"{data['train']:,} images for training, {data['test']:,} for test"
@@ -77,24 +117,41 @@ class Experiment:
         if program is not None:
             self._say(f"program: {program.path}, query {program.query}")
         self._say(f"run: {self.folder.path}")
-        seeds = range(self.request.first_seed, self.request.first_seed + self.request.seeds)
-        attempts: list[Attempt] = []
-        try:
-            with self.progress:
-                for seed in seeds:
-                    result, attempt = self.learner.run_seed(self.examples, seed, self._on_epoch)
-                    attempts.append(attempt)
-                    self.results.append(result)
-                    self._write_result()
-        except KeyboardInterrupt:
-            if self.trainer is not None:
-                self._save(self.trainer.network, learned_probabilities(self.trainer))
-            raise
+        reached, first = self.reached, self.request.first_seed
+        with self.progress, self.stop:
+            while len(reached.results) < self.request.seeds:
+                seed = first + len(reached.results)
+                finished = self.learner.run_seed(
+                    self.examples, seed, self._on_epoch, reached.seed, self._after_step
+                )
+                reached.finish_seed(*finished)
+                self._write_result()
         # several seeds, one network to use: the one that its own examples, not the labels, speak for
-        chosen = max(range(len(attempts)), key=lambda k: attempts[k].merit)
-        self._save(attempts[chosen].network, attempts[chosen].probabilities)
-        self._draw(attempts[chosen], seeds[chosen])
-        self._report(attempts[chosen], self.results[chosen])
+        assert reached.best is not None
+        place, chosen = reached.best
+        self._save(chosen.network, chosen.probabilities)
+        self._draw(chosen, first + place)
+        self.states.remove()
+        self._report(chosen, reached.results[place])
+
+    def _after_step(self) -> None:
+        """Save the state from time to time, and when a signal says that it is the last chance."""
+        if self.stop.signal:
+            self._save_state()
+            trainer = self.reached.seed.trainer
+            assert trainer is not None
+            self._save(trainer.network, learned_probabilities(trainer))
+            again = f"`nesy-gedi train --resume {self.folder.path}` goes on where it stopped"
+            raise StoppedError(self.stop.signal, f"interrupted; {again}")
+        if time.monotonic() >= self.saved_at + self.request.save_seconds:
+            self._save_state()
+
+    def _save_state(self) -> None:
+        try:
+            self.states.save(self.reached.state())
+        except OSError as error:
+            self._say(f"the state cannot be saved ({error.strerror}): training goes on, the last one is kept")
+        self.saved_at = time.monotonic()
 
     def _report(self, attempt: Attempt, result: SeedResult) -> None:
         """The table, and in sentences what was learned."""
@@ -102,7 +159,7 @@ class Experiment:
             [self.name, self.prepared.method, *([f"{self.examples:,} examples"] if self.examples else [])]
         )
         named = self.learner.program is not None
-        print_table(self.console, title, self.results, self._published(), named)
+        print_table(self.console, title, self.reached.results, self._published(), named)
         if result.reads_as is not None:
             self._say(reading_sentence(self.learner.domain, result.reads_as))
         for head, value in attempt.probabilities.items():
@@ -123,15 +180,15 @@ class Experiment:
         return self.prepared.preset.published.get(str(self.examples), {})
 
     def _on_epoch(self, attempt: int, trainer: Trainer, metrics: EpochMetrics) -> None:
-        self.trainer = trainer
-        seed = self.request.first_seed + len(self.results)
+        seed = self.request.first_seed + len(self.reached.results)
         self.folder.append_metrics({"seed": seed, "attempt": attempt, **asdict(metrics)})
+        self.reached.lines += 1
         again = f" restart {attempt}" if attempt else ""
         self.progress.update(f"seed {seed}{again}", metrics)
 
     def _write_result(self) -> None:
         content: dict[str, Any] = {}
-        rows = [result.row() for result in self.results]
+        rows = [result.row() for result in self.reached.results]
         for name in MEDIANS:
             values = [row[name] for row in rows]
             content[name] = statistics.median(values) if None not in values else None

@@ -6,7 +6,6 @@ network. Training itself never sees one.
 
 import copy
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -29,6 +28,7 @@ from nesy_gedi.logic.klay_layers import KlayCircuit
 from nesy_gedi.logic.layers import LayeredCircuit
 from nesy_gedi.logic.limits import Limits
 from nesy_gedi.results import Attempt, Examples, SeedResult, excess, learned_probabilities
+from nesy_gedi.run_progress import SeedProgress
 
 ENGINES: tuple[str, ...] = ("circuit", "klay", "deepproblog")
 _RESTART_STRIDE = 1000  # keeps the seeds of restarts apart from those of other runs
@@ -173,15 +173,22 @@ class Learner:
         return ExampleConstraint(circuit, examples.readings, self.evaluate).to(self.device)
 
     def train(
-        self, examples: Examples, seed: int, on_epoch: Callable[[Trainer, EpochMetrics], None]
+        self,
+        examples: Examples,
+        seed: int,
+        on_epoch: Callable[[Trainer, EpochMetrics], None],
+        progress: SeedProgress | None = None,
+        after_step: Callable[[], None] = lambda: None,
     ) -> Attempt:
-        """Train one network; labels play no part from here on."""
+        """Train one network, on from where ``progress`` has it; labels play no part from here on."""
         constraint = self.constraint(examples)
         images = self.images.train_images
         data = TrainingData(images, examples.images, constraint, self._log_prior())
         trainer = Trainer(self.config, data, seed, self.device, self.precision)
-        metrics, terms = None, dict[str, float]()
-        for metrics in trainer.run():
+        progress = progress or SeedProgress()
+        progress.begin(trainer)
+        metrics, terms = None, progress.terms
+        for metrics in trainer.run(after_step):
             terms |= metrics.terms
             on_epoch(trainer, metrics)
         assert metrics is not None
@@ -204,7 +211,12 @@ class Learner:
         return (uses / uses.sum()).log().float()
 
     def run_seed(
-        self, count: int | None, seed: int, on_epoch: Callable[[int, Trainer, EpochMetrics], None]
+        self,
+        count: int | None,
+        seed: int,
+        on_epoch: Callable[[int, Trainer, EpochMetrics], None],
+        progress: SeedProgress | None = None,
+        after_step: Callable[[], None] = lambda: None,
     ) -> tuple[SeedResult, Attempt]:
         """Draw examples, train, begin anew while the training itself says that it failed, score the best.
 
@@ -212,17 +224,19 @@ class Learner:
             count: number of examples; None for all images, without a program.
             seed: decides examples and training.
             on_epoch: called with the attempt's number, the trainer and the metrics after every epoch.
+            progress: how far the seed had come; kept up to date, so that it can be saved after every step.
+            after_step: called after every update; what it raises ends the training there.
         """
-        started = time.perf_counter()
-        examples = self.examples(count, seed)
-        attempts: list[Attempt] = []
-        for number in range(self._restarts() + 1):
-            attempts.append(self.train(examples, seed + _RESTART_STRIDE * number, partial(on_epoch, number)))
-            if self._succeeded(attempts[-1]):
+        progress = progress or SeedProgress()
+        examples, attempts = self.examples(count, seed), progress.attempts
+        for number in range(len(attempts), self._restarts() + 1):
+            each = partial(on_epoch, number)
+            attempt = self.train(examples, seed + _RESTART_STRIDE * number, each, progress, after_step)
+            attempts.append(attempt)
+            if self._succeeded(attempt):
                 break
         best = max(attempts, key=lambda attempt: attempt.merit)
-        seconds = time.perf_counter() - started
-        return self._score(best, seed, seconds, restarts=len(attempts) - 1), best
+        return self._score(best, seed, progress.seconds, restarts=len(attempts) - 1), best
 
     def _restarts(self) -> int:
         """How often a training may be begun anew.

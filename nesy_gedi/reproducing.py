@@ -18,10 +18,12 @@ from nesy_gedi.evaluation.report import read_results
 from nesy_gedi.experiment import Experiment
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.methods import METHODS
+from nesy_gedi.gedi.resuming import PREVIOUS, STATE
 from nesy_gedi.logic.examples import TooFewImagesError
-from nesy_gedi.reporting.run import CONFIG, RESULT
+from nesy_gedi.reporting.run import CONFIG
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
+from nesy_gedi.stored_run import is_finished
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -191,13 +193,17 @@ def train(row: Row, request: Request, console: Console) -> Path:
     """
     assert request.out is not None
     folder = Path(request.out)
-    if (folder / RESULT).is_file():
+    if is_finished(folder):
         _check_same(row, folder)
         say(console, f"already there: {folder}")
         return folder
-    if (folder / CONFIG).is_file():  # interrupted: nothing in it can be used
-        shutil.rmtree(folder)
-    experiment = Experiment(request, console)
+    if any((folder / name).is_file() for name in (STATE, PREVIOUS)):
+        _check_same(row, folder)
+        experiment = Experiment.resume(folder, console)
+    else:
+        if (folder / CONFIG).is_file():  # interrupted before anything was saved
+            shutil.rmtree(folder)
+        experiment = Experiment(request, console)
     try:
         experiment.run()
     except UserError as error:

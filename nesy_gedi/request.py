@@ -50,6 +50,7 @@ class Request:
     assignments: tuple[str, ...] = ()
     trust_program: bool = False
     compile_timeout: float = 60.0
+    save_seconds: float = 30.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import shutil
+import signal
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,12 @@ from safetensors.torch import load_file
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluating import EvaluationOptions
+from nesy_gedi.experiment import Experiment
 from nesy_gedi.gedi.methods import METHODS
 from nesy_gedi.paper import list_targets, reproduce_target
 from nesy_gedi.reproducing import find_target, plan, specification
 from nesy_gedi.request import Request
+from nesy_gedi.stopping import StoppedError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -79,6 +83,30 @@ def test_finished_runs_are_kept_and_interrupted_ones_run_anew() -> None:
     assert said.count("already there") == 3
     again = load_file(folders[0] / "weights.safetensors")
     assert all(torch.equal(again[name], value) for name, value in weights.items())
+
+
+def test_a_run_that_was_stopped_goes_on_where_its_state_was_saved() -> None:
+    base = replace(QUICK, epochs=4)
+    reproduce("table2", base, methods=("gedi",))
+    straight = load_file("out/cpu/moons-gedi-seed0/weights.safetensors")
+    shutil.rmtree("out")
+    stopped = Experiment(plan_request(base), Console(file=io.StringIO()))
+    stopped.stop.signal = signal.SIGTERM
+    with pytest.raises(StoppedError, match="train --resume out/cpu/moons-gedi-seed0"):
+        stopped.run()
+    assert stopped.reached.seed.trainer is not None
+    assert stopped.reached.seed.trainer.step == 1
+    with pytest.raises(UserError, match="trained with other settings or data"):
+        reproduce("table2", replace(base, epochs=5), methods=("gedi",))
+    assert "already there" not in reproduce("table2", base, methods=("gedi",))
+    resumed = load_file("out/cpu/moons-gedi-seed0/weights.safetensors")
+    assert all(torch.equal(resumed[name], value) for name, value in straight.items())
+
+
+def plan_request(base: Request) -> Request:
+    """What reproduce asks for moons and gedi."""
+    (row,) = plan(find_target("table2", ("moons",), ("gedi",)), base, 1, Path("out/cpu"), True)
+    return row.requests[0]
 
 
 def test_the_three_files_say_what_the_runs_say() -> None:

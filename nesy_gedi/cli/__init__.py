@@ -13,6 +13,7 @@ from nesy_gedi.cli.reproduce import reproduce
 from nesy_gedi.cli.train import addition, train
 from nesy_gedi.errors import UserError
 from nesy_gedi.memory import keep_freed_memory
+from nesy_gedi.stopping import StoppedError
 
 
 class _Group(click.Group):
@@ -27,6 +28,9 @@ class _Group(click.Group):
         except UserError as error:
             click.echo(f"nesy-gedi: {error}", err=True)
             sys.exit(2)
+        except StoppedError as stopped:
+            click.echo(f"nesy-gedi: {stopped}", err=True)
+            sys.exit(128 + stopped.signal)
         except KeyboardInterrupt:
             click.echo("nesy-gedi: interrupted", err=True)
             sys.exit(130)

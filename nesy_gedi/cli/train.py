@@ -32,6 +32,15 @@ _COMMON = [
     click.option("--device", metavar="NAME", default="auto", help="auto, cpu or cuda."),
     click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/PROGRAM-METHOD-N]"),
     click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting."),
+    click.option(
+        "--save-every",
+        "save_seconds",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        help="How much of a training may be lost; its state is written so often.",
+    ),
+    click.option("--resume", metavar="RUN", help="Go on with an interrupted run; its settings are its own."),
 ]
 
 
@@ -81,6 +90,7 @@ def train(**options: Any) -> None:
     nesy-gedi train --program my.pl --examples-csv examples.csv --images photos
     nesy-gedi train --dataset cifar10
     nesy-gedi train --dataset photos --clusters 20 --method gedi-no-gen
+    nesy-gedi train --resume runs/cifar10-gedi
     """
     _run(**options)
 
@@ -94,11 +104,28 @@ def addition(**options: Any) -> None:
     _run(program=str(resource("programs", "addition.pl")), **options)
 
 
-def _run(**options: Any) -> None:
+def _run(resume: str | None, **options: Any) -> None:
+    if resume is not None:
+        _refuse_others()
     # seconds to import: here, where Ctrl-C is one line, and not for --help
     from rich.console import Console
 
     from nesy_gedi.experiment import Experiment
     from nesy_gedi.request import Request
 
-    Experiment(Request(**options), Console()).run()
+    console = Console()
+    if resume is None:
+        Experiment(Request(**options), console).run()
+    else:
+        Experiment.resume(resume, console).run()
+
+
+def _refuse_others() -> None:
+    """Whatever else is asked beside --resume would not be done."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        if given and name != "resume":
+            what = "--resume goes on with the run's own settings"
+            raise click.UsageError(f"{what}: leave {parameter.opts[0]} out")

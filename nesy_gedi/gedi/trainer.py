@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -115,30 +115,42 @@ class Trainer:
             if config.method.uses("gen")
             else None
         )
-        self.step = 0
+        self.step = 0  # updates done
+        self.epoch = 0  # epochs done
+        self.order: Tensor | None = None  # of the examples, in the epoch under way
+        self.totals: dict[str, list[float]] = {}  # of each term in it: sum over examples, number of examples
+        self.spent = 0.0  # seconds in it
         self.batch = config.examples_per_step(self.examples.shape[1])
         self.steps_per_epoch = math.ceil(len(self.examples) / self.batch)
 
-    def run(self) -> Iterator[EpochMetrics]:
-        """Train; yields after every epoch.
+    def run(self, after_step: Callable[[], None] = lambda: None) -> Iterator[EpochMetrics]:
+        """Train on from where it stands; yields after every epoch.
+
+        Args:
+            after_step: called after every update, when the trainer can be saved (:mod:`.resuming`); what it
+                raises ends the training there.
 
         Raises:
             NotFiniteError: a term is not finite.
         """
-        for epoch in range(1, self.config.epochs + 1):
-            started = time.perf_counter()
+        while self.epoch < self.config.epochs:
+            started = time.perf_counter() - self.spent
             self.network.train()
-            totals: dict[str, list[float]] = {}  # of each term: sum over examples, number of examples
-            order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
-            for rows in order.split(self.batch):
+            if self.order is None:
+                self.order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
+                self.totals = {}
+            for rows in self.order.split(self.batch)[self.step - self.epoch * self.steps_per_epoch :]:
                 for term, value in self._train_step(rows).items():
-                    total = totals.setdefault(term, [0.0, 0.0])
+                    total = self.totals.setdefault(term, [0.0, 0.0])
                     total[0] += value * len(rows)
                     total[1] += len(rows)
-            naming = self._name_clusters(epoch)
+                self.spent = time.perf_counter() - started
+                after_step()
+            naming = self._name_clusters(self.epoch + 1)
+            self.epoch, self.order, self.spent = self.epoch + 1, None, 0.0
             seconds = time.perf_counter() - started
-            terms = {term: total / count for term, (total, count) in totals.items()}
-            yield EpochMetrics(epoch, terms, self.examples.numel() / seconds, seconds, *naming)
+            terms = {term: total / count for term, (total, count) in self.totals.items()}
+            yield EpochMetrics(self.epoch, terms, self.examples.numel() / seconds, seconds, *naming)
 
     def _train_step(self, rows: Tensor) -> dict[str, float]:
         """One update from the examples ``(batch,)``; returns the value of every term in nats."""

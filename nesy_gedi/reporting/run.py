@@ -22,13 +22,16 @@ class RunFolder:
 
     Args:
         path: the folder; made here.
+        resumed: it holds a run that goes on.
 
     Raises:
         UserError: the folder holds a run already, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, resumed: bool = False) -> None:
         self.path = path
+        if resumed:
+            return
         if (path / CONFIG).exists():
             raise UserError(f"{path} already holds a run; choose another folder with --out, or remove it")
         try:
@@ -47,6 +50,13 @@ class RunFolder:
         """Add a line to ``metrics.jsonl``."""
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(content) + "\n")
+
+    def keep_metrics(self, lines: int) -> None:
+        """Leave the first lines of ``metrics.jsonl`` only."""
+        path = self.path / METRICS
+        if path.exists():
+            content = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_whole(path, "".join(content[:lines]))
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
