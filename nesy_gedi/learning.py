@@ -107,12 +107,7 @@ class Learner:
             raise UserError(
                 f"{self.images.name} has no labels to count classes by: say how many clusters (--clusters 10)"
             )
-        clusters, images = asked or known, self.config.batch_size
-        if self.program is None and clusters > images:
-            raise UserError(
-                f"{clusters} clusters cannot be told apart in a batch of {images} images: raise batch_size"
-            )
-        return clusters
+        return asked or known
 
     @property
     def cluster_names(self) -> tuple[str, ...]:
@@ -198,9 +193,14 @@ class Learner:
             terms,
             metrics.satisfied,
             collapsed,
-            excess(terms, self.optima(), self.config.restart_above),
+            excess(terms, self.optima(), self._allowed()),
             learned_probabilities(trainer),
         )
+
+    def _allowed(self) -> dict[str, float]:
+        """How far above its optimum a term may end, for the terms that the method has."""
+        method, allowed = self.config.method, self.config.restart_above
+        return {term: most for term, most in allowed.items() if method.uses(term)}
 
     def _log_prior(self) -> Tensor | None:
         """The prior over classes; ``program`` is how often each occurs in the satisfying readings."""

@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.data.mnist import resolve_data_dir
-from nesy_gedi.data.sets import load_data_set
+from nesy_gedi.data.sets import DATA_SETS, load_data_set
 from nesy_gedi.errors import UserError
 from nesy_gedi.examples_file import read_examples
 from nesy_gedi.gedi.config import merge, parse_assignments
+from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.precision import choose_device, choose_precision
 from nesy_gedi.learning import Learner
 from nesy_gedi.logic.circuit import ConstraintCircuit
@@ -90,7 +93,8 @@ def prepare(request: Request) -> Prepared:
         images, given = _own_examples(request, program, limits)
     method = request.variant or ("gedi" if program is None else "combined")
     recipe = "addition" if program is not None else recipe_for(images)
-    preset = load_preset(recipe, request.preset, method, changes, Path(images.name).stem)
+    table = request.dataset if request.dataset in DATA_SETS else None  # own data may be called anything
+    preset = load_preset(recipe, request.preset, method, changes, table)
     distribution = parse_distribution(request.distribution)
     learner = Learner(program, images, preset.config, request.engine, device, precision, distribution, limits)
     if given is not None:
@@ -99,8 +103,8 @@ def prepare(request: Request) -> Prepared:
     if program is not None and examples is None:
         examples = EXAMPLES
     drawn = _draw(learner, examples, request)
-    epochs = request.epochs or preset.epochs(*drawn.images.shape)
-    learner.config = replace(learner.config, epochs=epochs)
+    learner.config = replace(learner.config, epochs=preset.epochs(*drawn.images.shape))
+    _check_sizes(learner, len(drawn.images))
     return Prepared(learner, preset, method, examples, device, precision)
 
 
@@ -122,6 +126,8 @@ def _changes(request: Request) -> Mapping[str, Any]:
         options["network"] = {"width": request.width}
     if request.clusters:
         options["clusters"] = request.clusters
+    if request.epochs:
+        options["epochs"] = request.epochs
     return merge(options, changes)
 
 
@@ -148,6 +154,20 @@ def _own_examples(
     circuit = ConstraintCircuit(program, limits=limits)
     images, rows, readings = read_examples(circuit, Path(request.examples_csv), Path(request.images))
     return images, Examples(rows, readings)
+
+
+def _check_sizes(learner: Learner, examples: int) -> None:
+    """The network must fit the images, and the views of a step must be enough for the clusters."""
+    config = learner.config
+    with torch.device("meta"):
+        GEDINetwork(config.network)
+    images = min(config.batch_size, examples)
+    clusters, views = config.network.classes, config.views_taken * images
+    if learner.program is None and clusters > views:
+        raise UserError(
+            f"{clusters} clusters cannot be told apart by {views} views of the {images} images of a batch: "
+            "raise batch_size, or give more images"
+        )
 
 
 def _draw(learner: Learner, examples: int | None, request: Request) -> Examples:

@@ -1,5 +1,6 @@
 """What a training comes to: with labels, and what it can tell without them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -89,11 +90,11 @@ def excess(
     """How far terms ended above what they may be, nats: the worst of them, 0 if all are good enough.
 
     Args:
-        terms: mean of each over the last epoch in which it counted.
+        terms: mean of each over the last epoch in which it counted; one that never did is infinitely far.
         optima: of the terms; None counts as 0.
         allowed: how far above its optimum a term may be; others are not looked at.
     """
-    over = [terms[name] - (optima.get(name) or 0.0) - most for name, most in allowed.items() if name in terms]
+    over = [terms.get(name, math.inf) - (optima.get(name) or 0.0) - most for name, most in allowed.items()]
     return max([0.0, *over])
 
 

@@ -123,6 +123,8 @@ class TrainConfig:
         for term in self.restart_above:
             if term not in TERMS:
                 raise unknown("term", term, TERMS)
+        if self.method.uses("swav") and not self.network.temperature:
+            raise UserError("swav divides by the temperature: set network.temperature above 0, as 0.1")
         if self.schedule not in ("cosine", "constant"):
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
 
@@ -140,6 +142,7 @@ class TrainConfig:
         weight = self.method.weights.get(term, 0.0)
         if term == "prior":
             weight *= max(self.prior_start, progress) * (1 - progress) ** self.prior_fade
+            weight *= self.network.classes if self.method.prior_reduction == "sum" else 1
         if term == "nesy":
             weight *= progress >= self.constraint_from
         return weight

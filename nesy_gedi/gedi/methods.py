@@ -15,6 +15,8 @@ class Method:
     Attributes:
         weights: term name to weight; terms that are absent or 0 are not computed.
         prior_form: ``cross-entropy`` (GEDI) or ``entropy`` (the paper's combined run).
+        prior_reduction: ``mean`` weights the prior as it is logged, a mean over clusters; ``sum`` weights
+            c times that.
         generative_share: share of the training at its start in which only ``gen`` counts; after it, all
             but ``gen``. 0 trains with all terms at once.
         freeze_encoder: after the generative share, train the projector only.
@@ -23,6 +25,7 @@ class Method:
 
     weights: dict[str, float] = field(default_factory=dict)
     prior_form: str = "cross-entropy"
+    prior_reduction: str = "mean"
     generative_share: float = 0.0
     freeze_encoder: bool = False
     epsilon: float = 0.05
@@ -35,7 +38,17 @@ class Method:
                 raise UserError(f"the weight of {term} must be 0 or more, not {weight}")
         if self.prior_form not in PRIORS:
             raise unknown("prior form", self.prior_form, PRIORS)
+        if self.prior_reduction not in ("mean", "sum"):
+            raise unknown("prior reduction", self.prior_reduction, ("mean", "sum"))
         check_ranges(self, {"generative_share": (0.0, 1.0), "epsilon": (1e-4, math.inf)})
+        used = [term for term in self.weights if self.uses(term)]
+        if self.weights and not used:
+            raise UserError("all weights of the method are 0: give one of its terms a weight above 0")
+        if self.generative_share and not ("gen" in used and len(used) > 1):
+            raise UserError(
+                f"a generative_share trains gen first and the other terms after it, but the method has "
+                f"{', '.join(used)} only: give gen and another term a weight, or set it to 0"
+            )
         if self.freeze_encoder and not self.generative_share:
             raise UserError("freeze_encoder without a generative_share would train no encoder: set both")
 

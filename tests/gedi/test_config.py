@@ -194,3 +194,14 @@ def test_constraint_begins_to_weigh_when_it_is_told_to():
 def test_settings_cannot_be_changed_behind_the_checks():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config_of().epochs = 0
+
+
+def test_the_prior_is_weighted_as_a_mean_or_as_a_sum_over_clusters() -> None:
+    network = NetworkConfig(classes=7)
+    for reduction, factor in (("mean", 1), ("sum", 7)):
+        method = Method({"inv": 50, "prior": 25}, prior_reduction=reduction)
+        config = TrainConfig(method=method, network=network)
+        assert config.weight_at("prior", 0.5) == 25 * factor
+        assert config.weight_at("inv", 0.5) == 50
+    with pytest.raises(UserError, match="unknown prior reduction 'total'"):
+        Method({"prior": 25}, prior_reduction="total")
