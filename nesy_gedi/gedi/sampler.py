@@ -117,7 +117,11 @@ def frozen(network: nn.Module) -> Iterator[None]:
     flags = [(p, p.requires_grad) for p in network.parameters()]
     modes = [(m, m.training) for m in network.modules()]
     try:
-        network.eval().requires_grad_(False)
+        # one walk through the modules, where eval() and requires_grad_() take two more
+        for parameter, _ in flags:
+            parameter.requires_grad = False
+        for module, _ in modes:
+            module.training = False
         yield
     finally:
         for parameter, flag in flags:
