@@ -23,7 +23,10 @@ from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.sampler import Support, frozen, sgld
 
 FOLDER, ARRAYS, PICTURE = "samples", "samples.npz", "samples.png"
-_CHUNK = 200  # chains that move together
+IMAGE_STEPS, VECTOR_STEPS = 500, 20_000
+"""SGLD steps of a sample by default. Chains of the toys' recipe take steps of some 0.01 in a plane several
+units wide: after 500 of them most points are still where the uniform start put them."""
+_CHUNK, _VECTOR_CHUNK = 200, 5000  # chains that move together
 _SHOWN = 100  # images on the picture
 
 
@@ -55,15 +58,20 @@ def weights_digest(run: str | Path) -> str:
     return hashlib.sha256((path / WEIGHTS if path.is_dir() else path).read_bytes()).hexdigest()
 
 
+def default_steps(bounded: bool) -> int:
+    """SGLD steps where nobody said how many: bounded data are images, others vectors."""
+    return IMAGE_STEPS if bounded else VECTOR_STEPS
+
+
 def draw_samples(
-    run: str | Path, count: int, steps: int, seed: int, console: Console | None = None
+    run: str | Path, count: int, steps: int | None, seed: int, console: Console | None = None
 ) -> Samples:
     """Start chains from uniform noise over the data's range and move them with the run's own sampler.
 
     Args:
         run: folder or weights file.
         count: number of chains.
-        steps: SGLD steps of each.
+        steps: SGLD steps of each; None for :func:`default_steps`.
         seed: decides starts and noise.
         console: where to show progress, if it is a terminal.
 
@@ -71,19 +79,21 @@ def draw_samples(
         UserError: there is no such run, another version wrote it, or the chains left all bounds.
     """
     network, description = load_run(run)
-    sampler = recorded(description, run, "config", "sampler")
+    alpha = recorded(description, run, "config", "sampler", "step_size")
+    sigma = recorded(description, run, "config", "sampler", "noise_std")
     low, high = recorded(description, run, "data", "range")
     support = Support(low, high, recorded(description, run, "data", "bounded"))
-    alpha, sigma = sampler["step_size"], sampler["noise_std"]
+    steps = default_steps(support.bounded) if steps is None else steps
+    chunk = _CHUNK if support.bounded else _VECTOR_CHUNK
     generator = torch.Generator().manual_seed(seed)
     parts = []
     with frozen(network):
-        for size in _progress([min(_CHUNK, count - done) for done in range(0, count, _CHUNK)], console):
+        for size in _progress([min(chunk, count - done) for done in range(0, count, chunk)], console):
             start = support.noise((size, *_shape(network)), generator)
             parts.append(sgld(network.energy, start, steps, alpha, sigma, generator, support.bounds))
     states = torch.cat(parts)
     with torch.no_grad():
-        energies = torch.cat([network.energy(part) for part in states.split(_CHUNK)])
+        energies = torch.cat([network.energy(part) for part in states.split(chunk)])
     if not bool(energies.isfinite().all()):
         raise UserError(
             f"the chains of {run} ran away to infinity: its energy has no lower bound; train it longer"
@@ -126,22 +136,39 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
 
 
 def stored_samples(run: str | Path, count: int, steps: int) -> Samples | None:
-    """The samples in a run's folder, if they are of these weights, as many, and of chains as long."""
+    """The samples in a run's folder, if they are of these weights, as many, and of chains as long.
+
+    None if they are not, or the file is damaged: samples can always be drawn anew.
+    """
     path = run_folder(run) / FOLDER / ARRAYS
     try:
         with np.load(path, allow_pickle=False) as file:
             settings = json.loads(str(file["settings"]))
             arrays = torch.from_numpy(file["images"]), torch.from_numpy(file["energies"])
-    except (OSError, ValueError, KeyError, EOFError):
-        return None  # not there, or not ours: they are drawn anew
-    wanted = {"count": count, "steps": steps, "weights_sha256": weights_digest(run)}
-    if any(settings.get(key) != value for key, value in wanted.items()):
+        found = {key: settings[key] for key in ("count", "steps", "weights_sha256", "seed")}
+        images = arrays[0].permute(0, 3, 1, 2) if arrays[0].dim() == 4 else arrays[0][:, :, None, None]
+    except Exception:  # not there, or not ours; zipfile and numpy raise many kinds on damaged files
         return None
-    images = arrays[0].permute(0, 3, 1, 2) if arrays[0].dim() == 4 else arrays[0][:, :, None, None]
+    wanted = {"count": count, "steps": steps, "weights_sha256": weights_digest(run), "seed": found["seed"]}
+    if found != wanted or len(images) != count:
+        return None
     return Samples(images.contiguous(), arrays[1], settings)
 
 
-def sample_run(console: Console, run: str, count: int, steps: int, seed: int, out: str | None) -> None:
+def kept_samples(run: str | Path, count: int, steps: int, seed: int) -> Samples:
+    """Those in the run's folder, or new ones, which are put there.
+
+    Raises:
+        UserError: as :func:`draw_samples` and :func:`write_samples`.
+    """
+    samples = stored_samples(run, count, steps)
+    if samples is None:
+        samples = draw_samples(run, count, steps, seed)
+        write_samples(samples, run_folder(run) / FOLDER)
+    return samples
+
+
+def sample_run(console: Console, run: str, count: int, steps: int | None, seed: int, out: str | None) -> None:
     """Draw samples, write them to ``out`` (by default ``RUN/samples``), and say where they are.
 
     Raises:
@@ -150,7 +177,7 @@ def sample_run(console: Console, run: str, count: int, steps: int, seed: int, ou
     samples = draw_samples(run, count, steps, seed, console)
     mean = samples.energies.mean().item()
     written = write_samples(samples, Path(out) if out else run_folder(run) / FOLDER)
-    text = f"{count:,} samples after {steps:,} steps, mean energy {mean:.3f} nats"
+    text = f"{count:,} samples after {samples.settings['steps']:,} steps, mean energy {mean:.3f} nats"
     for line in (text, *map(str, written)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 

@@ -1,7 +1,7 @@
 """``nesy-gedi evaluate``: the measures of a trained run, written beside it."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,17 +9,15 @@ from torch import Tensor
 
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.data.sets import load_data_set
-from nesy_gedi.drawing import FOLDER, Samples, draw_samples, run_folder, stored_samples, write_samples
+from nesy_gedi.drawing import default_steps, kept_samples, run_folder
 from nesy_gedi.errors import UserError, unknown
-from nesy_gedi.evaluation import generation
-from nesy_gedi.evaluation.clustering import BATCH, KMEANS_STARTS, clustering_score, kmeans_score
+from nesy_gedi.evaluation import generation, labelled
+from nesy_gedi.evaluation.labelled import SEED
 from nesy_gedi.evaluation.ood import detection, fit_to, ood_scores
-from nesy_gedi.evaluation.probe import ProbeConfig, linear_probe, nearest_neighbours
+from nesy_gedi.evaluation.own_terms import failures, missing_terms
 from nesy_gedi.evaluation.report import read_results, write_results
-from nesy_gedi.evaluation.subject import Subject
-
-_NEIGHBOURS = 20
-_SEED = 0  # of every draw of a measure: figures of the same run are the same
+from nesy_gedi.evaluation.subject import Subject, recorded
+from nesy_gedi.reporting.run import METRICS, RESULT
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class EvaluationOptions:
         ood: other data sets, by name or path; those given are always measured against.
         data_dir: where data sets lie.
         samples: number of samples for ``generation``.
-        sampler_steps: SGLD steps of each.
+        sampler_steps: SGLD steps of each; None for :func:`~nesy_gedi.drawing.default_steps`.
         reference: what samples are compared with: ``train`` or ``test``.
         inception_weights: file of the Inception network; the hub cache's if None.
         features: ``inception``, ``classifier``, or another run.
@@ -41,7 +39,7 @@ class EvaluationOptions:
     ood: tuple[str, ...] = ()
     data_dir: str | None = None
     samples: int = 10_000
-    sampler_steps: int = 500
+    sampler_steps: int | None = None
     reference: str = "train"
     inception_weights: str | None = None
     features: str = generation.INCEPTION
@@ -61,43 +59,24 @@ class Prepared:
     space: generation.FeatureSpace | None
 
 
+_Take = Callable[[Subject, EvaluationOptions, Prepared], dict[str, Any]]
+
+
 class Measure(NamedTuple):
     """How a measure is taken, and which labels it needs: none, ``test``, or ``train and test``."""
 
-    take: Callable[[Subject, EvaluationOptions, Prepared], dict[str, Any]]
+    take: _Take
     labels: str
     by_default: bool
 
 
-def _clustering(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
-    clusters = subject.network.config.classes
-    score = clustering_score(subject.test.predicted, subject.test_labels, clusters)
-    settings = {"clusters": clusters, "classes": subject.images.classes, "nmi_batch": BATCH}
-    return {**asdict(score), "settings": {**_tested(subject), **settings}}
+def _by_labels(take: Callable[[Subject], dict[str, Any]]) -> _Take:
+    return lambda subject, options, prepared: take(subject)
 
 
-def _kmeans(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
-    clusters = subject.network.config.classes
-    train, test = subject.train.features, subject.test.features
-    score = asdict(kmeans_score(train, test, subject.test_labels, clusters, _SEED))
-    settings = {"fitted_on": len(train), "clusters": clusters, "starts": KMEANS_STARTS, "seed": _SEED}
-    # the centres' numbers are arbitrary: agreement without matching would be one more random number
-    figures = {name: score[name] for name in ("matched_accuracy", "nmi", "ari")}
-    return {**figures, "settings": {"of": "encoder features", **_tested(subject), **settings}}
-
-
-def _probe(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
-    config = ProbeConfig(seed=_SEED)
-    train, test = subject.train.features, subject.test.features
-    accuracy = linear_probe(train, subject.train_labels, test, subject.test_labels, config)
-    return {"accuracy": accuracy, "settings": {**_tested(subject), "fitted_on": len(train), **asdict(config)}}
-
-
-def _knn(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
-    train, test = subject.train.features, subject.test.features
-    accuracy = nearest_neighbours(train, subject.train_labels, test, subject.test_labels, _NEIGHBOURS)
-    settings = {"fitted_on": len(train), "neighbours": _NEIGHBOURS, "similarity": "cosine"}
-    return {"accuracy": accuracy, "settings": {**_tested(subject), **settings}}
+def _failures(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
+    folder = run_folder(subject.run)
+    return failures(subject, folder / RESULT, folder / METRICS)
 
 
 def _ood(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
@@ -109,19 +88,12 @@ def _ood(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> di
     return found
 
 
-def _samples(run: str | Path, count: int, steps: int) -> Samples:
-    """Those in the run's folder, or new ones, which are put there."""
-    samples = stored_samples(run, count, steps)
-    if samples is None:
-        samples = draw_samples(run, count, steps, _SEED)
-        write_samples(samples, run_folder(run) / FOLDER)
-    return samples
-
-
 def _generation(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
     space, count, steps = prepared.space, options.samples, options.sampler_steps
     assert space is not None
-    samples = _samples(subject.run, count, steps)
+    if steps is None:
+        steps = default_steps(recorded(subject.description, subject.run, "data", "bounded"))
+    samples = kept_samples(subject.run, count, steps, SEED)
     images = subject.images
     real = _reference(images, options.reference)
     if space.name == generation.CLASSIFIER:  # the run's own features, computed for other measures as well
@@ -129,7 +101,7 @@ def _generation(subject: Subject, options: EvaluationOptions, prepared: Prepared
     else:
         reference = space.extract(real)
     drawn = space.extract(samples.images)
-    mean, deviation, subset = generation.kernel_distance(drawn, reference, _SEED)
+    mean, deviation, subset = generation.kernel_distance(drawn, reference, SEED)
     settings = {
         "samples": count,
         "sampler_steps": steps,
@@ -139,6 +111,7 @@ def _generation(subject: Subject, options: EvaluationOptions, prepared: Prepared
         "resize": space.resize,
         "features": f"{space.name} ({drawn.shape[1]})",
         "kernel_subset": subset,
+        **subject.precision,
     }
     figures = {
         space.frechet: generation.frechet_distance(drawn, reference),
@@ -150,10 +123,11 @@ def _generation(subject: Subject, options: EvaluationOptions, prepared: Prepared
 
 
 MEASURES = {
-    "clustering": Measure(_clustering, "test", True),
-    "kmeans": Measure(_kmeans, "test", True),
-    "probe": Measure(_probe, "train and test", True),
-    "knn": Measure(_knn, "train and test", True),
+    "clustering": Measure(_by_labels(labelled.clustering), "test", True),
+    "kmeans": Measure(_by_labels(labelled.kmeans), "test", True),
+    "probe": Measure(_by_labels(labelled.probe), "train and test", True),
+    "knn": Measure(_by_labels(labelled.knn), "train and test", True),
+    "failures": Measure(_failures, "", True),
     "ood": Measure(_ood, "", False),
     "generation": Measure(_generation, "", False),
 }
@@ -171,8 +145,8 @@ def evaluate(
         say: called with a sentence for every measure that is left out.
 
     Returns:
-        By measure: its figures, and under ``settings`` what they were made with. ``ood`` and ``generation``
-        hold such a table for each other data set, and for each space of features.
+        By measure: its figures, and under ``settings`` what they were made with. ``failures``, ``ood`` and
+        ``generation`` hold such a table for each seed, other data set, and space of features.
 
     Raises:
         UserError: an unknown measure, no such run, other data than it was trained on, or labels, files or
@@ -189,33 +163,40 @@ def evaluate(
         raise unknown("reference", options.reference, ("train", "test"))
     subject = Subject(run, options.data_dir)
     read_results(run_folder(run))  # a damaged file is better known before than after
-    measures = _measures(subject, options, say)
+    measures, remarks = _measures(subject, options)
     prepared = _prepare(subject, options, measures)
+    for remark in remarks:
+        say(remark)
     results = {name: MEASURES[name].take(subject, options, prepared) for name in measures}
     write_results(run_folder(run), results)
     return results
 
 
-def _measures(subject: Subject, options: EvaluationOptions, say: Callable[[str], None]) -> list[str]:
-    """The measures to take, in the table's order."""
+def _measures(subject: Subject, options: EvaluationOptions) -> tuple[list[str], list[str]]:
+    """The measures to take, in the table's order, and a sentence for each that is left out."""
     asked = set(options.measures or (name for name, measure in MEASURES.items() if measure.by_default))
     asked |= {"ood"} if options.ood else set()
-    taken = []
+    taken, remarks = [], []
     for name in (name for name in MEASURES if name in asked):
-        missing = _missing(subject.images, name, options)
+        missing = _missing(subject.images, name, options) or _missing_in_run(subject, name)
         if missing and (options.measures is not None or not MEASURES[name].by_default):
             raise UserError(f"the measure {name} needs {missing}: choose others with --measures")
         if missing:
-            say(f"{name} is left out: it needs {missing}")
+            remarks.append(f"{name} is left out: it needs {missing}")
         else:
             taken.append(name)
     if not taken:
-        raise UserError(f"{subject.images.name} has no labels to measure with: ask for --ood or generation")
-    return taken
+        raise UserError(
+            f"{subject.images.name} ({subject.images.source}) has no labels to measure with: ask for --ood "
+            "or generation"
+        )
+    return taken, remarks
 
 
 def _missing(images: ImageSet, name: str, options: EvaluationOptions) -> str:
     """What a data set lacks for a measure, in words; empty if nothing."""
+    if name == "failures":
+        return ""
     needed = MEASURES[name].labels
     splits = {"train": images.train_images, "test": images.test_images}
     wanted = [options.reference] if name == "generation" else ["test"]
@@ -227,6 +208,21 @@ def _missing(images: ImageSet, name: str, options: EvaluationOptions) -> str:
     for split in ("train", "test"):
         if split in needed and labels[split] is None:
             return f"{split} labels, which {images.name} does not have"
+    return ""
+
+
+def _missing_in_run(subject: Subject, name: str) -> str:
+    """What a run lacks for a measure that its data would allow, in words; empty if nothing."""
+    path, clusters = run_folder(subject.run) / RESULT, subject.network.config.classes
+    if name == "failures":
+        return missing_terms(subject, path)
+    needed = MEASURES[name].labels
+    for split in ("train", "test"):
+        if split in needed and not subject.count(split):
+            return f"{split} images that the program can name, which {subject.images.name} does not have"
+    if name == "kmeans" and subject.count("train") < clusters:
+        found = f"{subject.images.name} has {subject.count('train')}"
+        return f"as many training images as clusters, {clusters}, and {found}"
     return ""
 
 
@@ -252,4 +248,4 @@ def _reference(images: ImageSet, split: str) -> Tensor:
 
 
 def _tested(subject: Subject) -> dict[str, Any]:
-    return {"split": "test", "images": len(subject.images.test_images)}
+    return {"split": "test", "images": len(subject.images.test_images), **subject.precision}

@@ -5,7 +5,6 @@ network. Training itself never sees one.
 """
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -16,9 +15,8 @@ from torch import Tensor
 from nesy_gedi.data.images import ImageSet, domain_labels
 from nesy_gedi.errors import UserError, unknown
 from nesy_gedi.evaluation.clustering import clustering_score, confusion, majority_reading, predict
+from nesy_gedi.evaluation.own_terms import optima_of
 from nesy_gedi.gedi.config import TrainConfig
-from nesy_gedi.gedi.objectives import entropy
-from nesy_gedi.gedi.terms import TERMS
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer, TrainingData
 from nesy_gedi.logic.bound import ExampleConstraint, LogProbability
 from nesy_gedi.logic.circuit import ConstraintCircuit
@@ -127,15 +125,9 @@ class Learner:
 
     def optima(self) -> dict[str, float | None]:
         """Optimum of each of the method's terms, nats; None where there is none."""
-        optima = {name: term.optimum for name, term in TERMS.items() if self.config.method.uses(name)}
-        log_prior, classes = self._log_prior(), self.config.network.classes
-        if "prior" in optima:
-            optima["prior"] = math.log(classes) if log_prior is None else entropy(log_prior.exp())
-            if self.config.method.prior_form == "entropy":
-                optima["prior"] = -math.log(classes)
-        if "nesy" in optima and self.circuit is not None and self.circuit.certain:
-            optima["nesy"] = 0.0
-        return optima
+        certain = self.circuit is not None and self.circuit.certain
+        classes = self.config.network.classes
+        return optima_of(self.config.method, classes, self._log_prior(), certain)
 
     def examples(self, count: int | None, seed: int) -> Examples:
         """Positive examples: drawn from the labelled images, or those that were given.

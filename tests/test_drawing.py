@@ -1,5 +1,6 @@
 """Samples are the chains that they say they are, and come back as they were written."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,16 @@ from PIL import Image
 from rich.console import Console
 from untrained_runs import FAST, save_run
 
+from nesy_gedi import drawing
 from nesy_gedi.data.sets import load_data_set
-from nesy_gedi.drawing import draw_samples, sample_run, stored_samples, write_samples
+from nesy_gedi.drawing import (
+    default_steps,
+    draw_samples,
+    kept_samples,
+    sample_run,
+    stored_samples,
+    write_samples,
+)
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluating import evaluate
 from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
@@ -57,6 +66,39 @@ def test_samples_are_written_for_others_to_read(run: Path) -> None:
     assert stored_samples(run, 5, 2) is None  # of other weights
     (run / "samples" / "samples.npz").write_text("damaged")
     assert stored_samples(run, 5, 2) is None
+
+
+def test_damaged_samples_are_drawn_anew(run: Path) -> None:
+    drawn = draw_samples(run, 4, 1, 0)
+    path = write_samples(drawn, run / "samples")[0]
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole[:-10], whole[:100] + b"\0" * 50 + whole[150:]):
+        path.write_bytes(content)
+        assert stored_samples(run, 4, 1) is None
+    arrays = {"images": drawn.images.permute(0, 2, 3, 1).numpy(), "energies": drawn.energies.numpy()}
+    for settings in ("[1]", "{}", json.dumps({**drawn.settings, "seed": 0, "count": 5})):
+        np.savez(path, **arrays, settings=np.array(settings))
+        assert stored_samples(run, 4, 1) is None
+    with open(path, "wb") as file:
+        np.save(file, arrays["images"])
+    assert stored_samples(run, 4, 1) is None
+    assert torch.equal(kept_samples(run, 4, 1, 0).images, drawn.images)
+    kept = stored_samples(run, 4, 1)
+    assert kept is not None
+    assert torch.equal(kept.images, drawn.images)
+
+
+def test_number_of_steps_depends_on_the_kind_of_data(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (default_steps(bounded=True), default_steps(bounded=False)) == (500, 20_000)
+    monkeypatch.setattr(drawing, "IMAGE_STEPS", 3)
+    monkeypatch.setattr(drawing, "VECTOR_STEPS", 7)
+    shape = {"encoder": "mlp", "channels": 2, "image_height": 1, "image_width": 1, "classes": 2}
+    for folder, steps in ((run, 3), (save_run("points", load_data_set("moons", None), **shape), 7)):
+        samples = draw_samples(folder, 2, None, 0)
+        assert samples.settings["steps"] == steps
+        assert torch.equal(samples.images, draw_samples(folder, 2, steps, 0).images)
+        found = evaluate(folder, replace(FAST, measures=("generation",), sampler_steps=None))
+        assert found["generation"]["classifier"]["settings"]["sampler_steps"] == steps
 
 
 def test_vectors_are_drawn_unbounded_from_their_range() -> None:

@@ -16,7 +16,7 @@ from nesy_gedi.evaluating import EvaluationOptions, evaluate
 from nesy_gedi.evaluation.clustering import clustering_score, predict
 from nesy_gedi.evaluation.report import lines
 from nesy_gedi.evaluation.subject import recorded
-from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run
+from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -29,7 +29,8 @@ def test_default_measures_of_a_labelled_run(run: Path) -> None:
     remarks: list[str] = []
     found = evaluate(run, EvaluationOptions(), remarks.append)
     assert list(found) == ["clustering", "kmeans", "probe", "knn"]
-    assert remarks == []
+    (without_terms,) = remarks
+    assert without_terms.startswith("failures is left out: it needs the terms in run/result.json")
     assert contents(run) == found
     assert sorted(path.name for path in run.iterdir()) == ["evaluation.json", WEIGHTS]
     images = load_data_set("few.npz", None)
@@ -65,11 +66,11 @@ def test_without_labels_the_rest_is_measured() -> None:
     remarks: list[str] = []
     assert list(evaluate(some, EvaluationOptions(), remarks.append)) == ["clustering", "kmeans"]
     missing = "needs train labels, which some.npz does not have"
-    assert remarks == [f"{name} is left out: it {missing}" for name in ("probe", "knn")]
+    assert remarks[:2] == [f"{name} is left out: it {missing}" for name in ("probe", "knn")]
     with pytest.raises(UserError, match=f"the measure probe {missing}"):
         evaluate(some, EvaluationOptions(measures=("clustering", "probe")))
     none = save_run("none", write_digits("none.npz", labels=()))
-    with pytest.raises(UserError, match=r"none.npz has no labels to measure with"):
+    with pytest.raises(UserError, match=r"none.npz \(arrays in none.npz\) has no labels to measure"):
         evaluate(none, EvaluationOptions())
     assert not (none / "evaluation.json").exists()
     assert list(evaluate(none, EvaluationOptions(ood=("some.npz",)))) == ["ood"]
@@ -100,7 +101,8 @@ def test_mistakes_are_told_before_anything_is_measured(run: Path) -> None:
 
 
 def test_results_that_cannot_be_read_are_kept(run: Path) -> None:
-    for damaged in ("{", "[]"):
+    inner = ('{"ood": 3}', '{"generation": null}', '{"generation": {"classifier": 1}}', '{"knn": []}')
+    for damaged in ("{", "[]", *inner, '{"failures": {"seed 0": []}}'):
         (run / "evaluation.json").write_text(damaged)
         with pytest.raises(UserError, match=r"evaluation.json .* remove it"):
             evaluate(run, EvaluationOptions(measures=("knn",)))
@@ -139,6 +141,53 @@ def test_a_run_of_another_version_is_told_so() -> None:
     for description in ({}, {"data": None}, {"data": {}}):
         with pytest.raises(UserError, match=r"runs/x is of another version .* no data.range in it"):
             recorded(description, "runs/x", "data", "range")
+
+
+def describe(run: Path, **changes: Any) -> None:
+    """Change what was written beside a run's network."""
+    network, description = load_run(run)
+    save_network(network, run / WEIGHTS, {**description, **changes})
+
+
+def test_a_damaged_request_is_told_so(run: Path) -> None:
+    for damaged in (None, [], {}):
+        describe(run, request=damaged)
+        with pytest.raises(UserError, match=r"run is of another version .* no request.dataset in it"):
+            evaluate(run, EvaluationOptions())
+
+
+def test_images_of_ones_own_are_no_data_set(run: Path) -> None:
+    describe(run, request={"dataset": "mnist", "examples_csv": "mine.csv", "images": "photos"})
+    with pytest.raises(UserError, match=r"run was trained on images of your own \(mine.csv\): there is no"):
+        evaluate(run, EvaluationOptions())
+
+
+def test_kmeans_with_too_few_images_is_left_out_unless_it_is_asked_for() -> None:
+    many = save_run("many", write_digits("few.npz"), classes=201)
+    remarks: list[str] = []
+    assert list(evaluate(many, EvaluationOptions(), remarks.append)) == ["clustering", "probe", "knn"]
+    lack = "it needs as many training images as clusters, 201, and few.npz has 200"
+    assert f"kmeans is left out: {lack}" in remarks
+    with pytest.raises(UserError, match="the measure kmeans needs as many training images as clusters, 201"):
+        evaluate(many, EvaluationOptions(measures=("kmeans",)))
+
+
+def test_precision_stands_beside_the_figures(run: Path) -> None:
+    asked = EvaluationOptions(measures=("clustering",))
+    for trained, told in (("fp32", None), ("bf16", "bf16")):
+        describe(run, precision=trained)
+        settings = evaluate(run, asked)["clustering"]["settings"]
+        assert (settings["precision"], settings.get("trained_in")) == ("fp32", told)
+
+
+def test_weights_that_diverged_are_one_line(run: Path) -> None:
+    network, description = load_run(run)
+    with torch.no_grad():
+        network.last_layer.bias.fill_(torch.nan)
+    save_network(network, run / WEIGHTS, description)
+    for options in (EvaluationOptions(measures=("ood",), ood=("few.npz",)), EvaluationOptions()):
+        with pytest.raises(UserError, match="no finite numbers: its training diverged"):
+            evaluate(run, options)
 
 
 def test_the_table_shows_every_figure_beside_what_made_it() -> None:

@@ -3,6 +3,7 @@
 import click
 
 _COUNT = click.IntRange(min=1)
+_DEFAULT_STEPS = "[default: 500 for images, 20,000 for vectors]"  # nesy_gedi/drawing.py, slow to import
 _PAIR = click.IntRange(min=2)  # a spread needs two
 
 
@@ -11,12 +12,14 @@ _PAIR = click.IntRange(min=2)  # a spread needs two
 @click.option(
     "--measures",
     metavar="NAME,…",
-    help="Of clustering, kmeans, probe, knn, ood, generation. [default: the first four]",
+    help="Of clustering, kmeans, probe, knn, failures, ood, generation. [default: the first five]",
 )
 @click.option("--ood", metavar="NAME,…", help="Other data sets, by name or path, to tell the run's own from.")
 @click.option("--data-dir", metavar="DIR", help="Where data sets lie. [default: $NESY_GEDI_DATA, else data]")
 @click.option("--samples", metavar="N", type=_PAIR, default=10_000, help="Samples for generation.")
-@click.option("--sampler-steps", metavar="N", type=_COUNT, default=500, help="SGLD steps of each sample.")
+@click.option(
+    "--sampler-steps", metavar="N", type=_COUNT, help=f"SGLD steps of each sample. {_DEFAULT_STEPS}"
+)
 @click.option("--reference", metavar="SPLIT", default="train", help="Compare samples with train or test.")
 @click.option("--inception-weights", metavar="FILE", help="Weights for FID. [default: in torch.hub's cache]")
 @click.option(
@@ -32,7 +35,7 @@ def evaluate(
     ood: str | None,
     data_dir: str | None,
     samples: int,
-    sampler_steps: int,
+    sampler_steps: int | None,
     reference: str,
     inception_weights: str | None,
     features: str,
@@ -69,10 +72,10 @@ def evaluate(
 @click.command(context_settings={"show_default": True})
 @click.argument("run", metavar="RUN")
 @click.option("--count", metavar="N", type=_COUNT, default=64, help="Number of samples.")
-@click.option("--steps", metavar="N", type=_COUNT, default=500, help="SGLD steps of each.")
+@click.option("--steps", metavar="N", type=_COUNT, help=f"SGLD steps of each. {_DEFAULT_STEPS}")
 @click.option("--seed", metavar="S", type=click.IntRange(min=0), default=0, help="Decides starts and noise.")
 @click.option("--out", metavar="DIR", help="Where to write. [default: RUN/samples]")
-def sample(run: str, count: int, steps: int, seed: int, out: str | None) -> None:
+def sample(run: str, count: int, steps: int | None, seed: int, out: str | None) -> None:
     """Draw from a run's energy by Langevin dynamics; writes samples.npz and samples.png.
 
     \b

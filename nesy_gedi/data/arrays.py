@@ -22,7 +22,8 @@ def load_npz(path: Path, name: str, classes: int | None = None) -> ImageSet:
 
     ``x_train`` and ``x_test`` are uint8, ``(n, height, width)`` or ``(n, height, width, channels)`` with one
     or three channels; ``y_train`` and ``y_test``, each of which may be left out, are integers from 0,
-    ``(n,)`` or ``(n, 1)``. Pickled objects in the file are not unpacked.
+    ``(n,)`` or ``(n, 1)``. Without either of them the image set's source names the file's other keys, since
+    one of them may be meant for labels. Pickled objects in the file are not unpacked.
 
     Args:
         path: the file.
@@ -33,7 +34,7 @@ def load_npz(path: Path, name: str, classes: int | None = None) -> ImageSet:
         UserError: the file cannot be read, a key is missing, or an array is not as it should be. The message
             names file and key.
     """
-    arrays = _read(path)
+    arrays, others = _read(path)
     train, test = (_images(arrays[key], f"{path}: {key}") for key in ("x_train", "x_test"))
     if train.shape[1:] != test.shape[1:]:
         shapes = [" ".join(map(str, arrays[key].shape[1:])) for key in ("x_train", "x_test")]
@@ -45,7 +46,10 @@ def load_npz(path: Path, name: str, classes: int | None = None) -> ImageSet:
     ]
     if classes is None:
         classes = max((int(found.max()) + 1 for found in labels if found is not None), default=0)
-    return ImageSet(name, f"arrays in {path}", train, labels[0], test, labels[1], classes)
+    source = f"arrays in {path}"
+    if others and not any(found is not None for found in labels):
+        source += f" (no y_train or y_test in it, but {', '.join(others)})"
+    return ImageSet(name, source, train, labels[0], test, labels[1], classes)
 
 
 def find_npz(data_dir: Path, name: str, classes: int) -> ImageSet | None:
@@ -58,14 +62,15 @@ def find_npz(data_dir: Path, name: str, classes: int) -> ImageSet | None:
     return load_npz(path, name, classes) if os.path.isfile(path) else None
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """Those of the four arrays that the file has, the images at least."""
+def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Those of the four arrays that the file has, the images at least, and the names of its other keys."""
     try:
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path} is no .npz, or cut off: write {', '.join(KEYS)} with np.savez")
         with np.load(path, allow_pickle=False) as opened:
             _check_keys(path, opened.files)
-            return {key: _array(path, opened, key) for key in KEYS if key in opened.files}
+            arrays = {key: _array(path, opened, key) for key in KEYS if key in opened.files}
+            return arrays, [key for key in opened.files if key not in KEYS]
     except UserError:
         raise
     except Exception as error:  # zipfile and numpy raise many kinds on damaged files

@@ -39,7 +39,8 @@ def load_folder(folder: Path, name: str) -> ImageSet:
 
     Raises:
         UserError: a folder cannot be listed, a class or the whole folder has no images, images lie beside
-            class folders, there are classes only in test, or files are no images (with a line for each).
+            class folders or beside folders with more of them in a class, there are classes only in test,
+            or files are no images (with a line for each).
     """
     parts = [folder / "train", folder / "test"]
     if all(os.path.isdir(part) for part in parts):
@@ -84,6 +85,12 @@ def _list_part(folder: Path) -> _Part:
         if not images:
             hint = ", only folders (train and test must both be there)" if deeper else ""
             raise UserError(f"the class folder {class_folder} has no images{hint}: fill it or take it out")
+        for path in deeper:
+            if _holds_images(path):
+                raise UserError(
+                    f"the class folder {class_folder} has images such as {images[0].name} beside the folder "
+                    f"{path.name}, which holds more: move them into {class_folder}, or {path.name} out of it"
+                )
         classes.append(images)
     return _Part(classes, tuple(path.name for path in folders))
 
@@ -98,6 +105,12 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
         raise UserError(f"{folder} cannot be listed: {error.strerror or error}") from None
     files = [folder / e.name for e in entries if e.name.lower().endswith(SUFFIXES) and not e.is_dir()]
     return files, folders
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether an image file lies in a folder or anywhere below it."""
+    files, folders = _entries(folder)
+    return bool(files) or any(map(_holds_images, folders))
 
 
 def _split(part: _Part) -> tuple[_Part, _Part]:

@@ -32,6 +32,8 @@ HALFWAY = 0.5
 """How far from chance, 1/c, to 1 agreement must be, and how far from balance, 1/c, to 1 the largest share
 may be. Where both are just met the third bound, on the information, is just met too."""
 
+_ONE_CLUSTER = "not decided: one cluster holds all images, whatever the network is"
+
 LEAST_INFORMATION = 0.05
 """Nats. A constant network carries 0 exactly, but for rounding; one at its start a few thousandths."""
 
@@ -134,7 +136,11 @@ def _representational(run: _Run) -> Verdict:
     if "gen" in run.terms:
         reason = f"gen is {run.terms['gen']:.3g}: 0 for a constant network, and where samples match the data"
         return Verdict(REPRESENTATIONAL, None, reason)
-    return Verdict(REPRESENTATIONAL, None, _absent("gen, and not both inv and prior"))
+    return Verdict(
+        REPRESENTATIONAL,
+        None,
+        _ONE_CLUSTER if run.classes == 1 else _absent("gen, and not both inv and prior"),
+    )
 
 
 def _signs_of_variety(run: _Run) -> Iterator[str]:
@@ -158,16 +164,20 @@ def _signs_of_variety(run: _Run) -> Iterator[str]:
 
 def _signs_of_a_constant(run: _Run) -> Iterator[str]:
     """Terms that stand where a constant network could have left them."""
-    if "swav" in run.terms:
-        yield _swav_stuck(run)
     if "barlow" in run.terms:
         yield f"barlow is stuck at d = {run.units}: it is {run.terms['barlow']:.4g}, nothing is learned"
+    if run.classes == 1:
+        return  # every network gives the one posterior there is
+    if "swav" in run.terms:
+        yield _swav_stuck(run)
     if {"inv", "prior"} <= run.terms.keys():
         values = f"inv is {run.terms['inv']:.3f}, prior {run.terms['prior']:.3f}"
         yield f"{values}: a network that gives every image the same posterior could have both"
 
 
 def _cluster(run: _Run) -> Verdict:
+    if run.classes == 1:
+        return Verdict(CLUSTER, None, _ONE_CLUSTER)
     if "prior" in run.terms:
         share, name, optimum = _prior_share(run), "prior", _prior_optimum(run)
     elif "swav" in run.terms:
@@ -180,6 +190,8 @@ def _cluster(run: _Run) -> Verdict:
 
 
 def _label(run: _Run) -> Verdict:
+    if run.classes == 1:
+        return Verdict(LABEL, None, _ONE_CLUSTER)
     name = "inv" if "inv" in run.terms else "swav"
     if name not in run.terms:
         return Verdict(LABEL, None, _absent("inv"))

@@ -28,6 +28,9 @@ def ood_scores(network: GEDINetwork, images: Tensor, chunk: int = 250) -> dict[s
         network: its ``logits`` are used; it is left as it was.
         images: uint8 ``(n, channels, height, width)``, or float32 ``(n, d, 1, 1)``.
         chunk: images per pass.
+
+    Raises:
+        UserError: a score is infinite or none at all, so no comparison would mean anything.
     """
     parts: dict[str, list[Tensor]] = {"logpx": [], "gradient": [], "softmax": []}
     with frozen(network), torch.enable_grad():
@@ -39,7 +42,11 @@ def ood_scores(network: GEDINetwork, images: Tensor, chunk: int = 250) -> dict[s
             parts["logpx"].append(logpx.detach())
             parts["gradient"].append(-gradient.flatten(1).norm(dim=1))
             parts["softmax"].append(logits.detach().softmax(1).amax(1))
-    return {name: torch.cat(values) for name, values in parts.items()}
+    scores = {name: torch.cat(values) for name, values in parts.items()}
+    for name, values in scores.items():
+        if not bool(values.isfinite().all()):
+            raise UserError(f"the network gives {name} that are no finite numbers: its training diverged")
+    return scores
 
 
 def detection(inside: Tensor, outside: Tensor) -> dict[str, float]:

@@ -29,6 +29,10 @@ class Outputs:
         """Most likely cluster ``(n,)``."""
         return self.logits.argmax(1)
 
+    def at(self, chosen: Tensor) -> "Outputs":
+        """Those of some images: a mask ``(n,)``, or positions."""
+        return Outputs(self.features[chosen], self.projections[chosen], self.logits[chosen])
+
 
 @torch.no_grad()
 def outputs_of(network: GEDINetwork, images: Tensor, chunk: int = 500) -> Outputs:

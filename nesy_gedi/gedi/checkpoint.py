@@ -38,7 +38,7 @@ def load_run(run: str | Path) -> tuple[GEDINetwork, dict[str, Any]]:
     """A trained network, and what was written beside it by :func:`save_network`.
 
     Raises:
-        UserError: there is no such file, or it is not one of ours.
+        UserError: there is no such file, it is not one of ours, or what was written beside it is damaged.
     """
     path = Path(run)
     if path.is_dir():
@@ -56,7 +56,19 @@ def load_run(run: str | Path) -> tuple[GEDINetwork, dict[str, Any]]:
     try:
         network = GEDINetwork(override(NetworkConfig(), json.loads(metadata["network"])))
         network.load_state_dict(tensors)
-    except (ValueError, AttributeError, RuntimeError) as error:
+    except (ValueError, AttributeError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} holds no network of this version ({reason}); train the run again") from error
-    return network.eval(), json.loads(metadata.get("run", "{}"))
+    return network.eval(), _description(path, metadata.get("run", "{}"))
+
+
+def _description(path: Path, text: str) -> dict[str, Any]:
+    try:
+        description = json.loads(text)
+    except ValueError:
+        description = None
+    if not isinstance(description, dict):
+        raise UserError(
+            f"{path} does not say how it was trained: its metadata is damaged; train the run again"
+        )
+    return description

@@ -9,6 +9,7 @@ import torch
 from tiny_training import CONFIG, digits
 from typed_commands import refused, run
 
+from nesy_gedi import drawing
 from nesy_gedi.gedi.checkpoint import WEIGHTS, save_network
 from nesy_gedi.gedi.networks import GEDINetwork
 
@@ -52,6 +53,13 @@ def test_sample_says_where_it_wrote() -> None:
     assert all(Path(file).is_file() for file in files)
     assert run("sample", "run", "--count", "2", "--steps", "1").exit_code == 0
     assert Path("run/samples/samples.png").is_file()
+
+
+def test_help_says_how_many_steps_there_are() -> None:
+    for command in ("sample", "evaluate"):
+        text = " ".join(run(command, "--help").stdout.split())
+        assert f"500 for images, {drawing.VECTOR_STEPS:,} for vectors" in text
+        assert drawing.IMAGE_STEPS == 500
 
 
 def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

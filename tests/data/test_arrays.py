@@ -90,6 +90,18 @@ def test_compressed_files_and_further_keys_are_read(path: Path) -> None:
     assert load_npz(path, "mine").sha256 == digest
 
 
+def test_keys_that_may_be_meant_for_labels_are_named(path: Path) -> None:
+    images = {key: GOOD[key] for key in ("x_train", "x_test")}
+    np.savez(path, **images, labels_train=GOOD["y_train"], labels_test=GOOD["y_test"])
+    source = load_npz(path, "mine").source
+    assert source == f"arrays in {path} (no y_train or y_test in it, but labels_train, labels_test)"
+    np.savez(path, **images)
+    assert load_npz(path, "mine").source == f"arrays in {path}"
+    assert load_npz(write(path, without="y_test", comment=np.array("mine")), "mine").source == (
+        f"arrays in {path}"
+    )
+
+
 def test_missing_keys_are_named(path: Path) -> None:
     assert refusal(write(path, without="x_test")).startswith(
         " has no x_test: it holds x_train, y_train, y_test"

@@ -121,6 +121,16 @@ def test_images_beside_class_folders_are_refused(tmp_path: Path) -> None:
     assert f"{tmp_path} has images such as stray.png beside class folders such as cat" in refusal(tmp_path)
 
 
+def test_images_below_a_class_folder_with_images_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "cat", letters(5), 0)
+    save(tmp_path / "cat" / "notes" / ".thumbnails", "a.png", 0)
+    (tmp_path / "cat" / "notes" / "mine.txt").write_text("mine")
+    assert len(load_folder(tmp_path, "photos").train_images) == 4  # nothing is lost
+    save(tmp_path / "cat" / "more" / "still more", "z.png", 0)
+    message = refusal(tmp_path)
+    assert f"{tmp_path / 'cat'} has images such as a.png beside the folder more, which holds more" in message
+
+
 def test_too_few_images_for_a_test_set_are_refused(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         save(tmp_path / name, letters(4), 0)

@@ -76,16 +76,28 @@ def test_chance_level_of_batches_is_far_from_zero(classes: int, chance: float) -
     assert score.ari == pytest.approx(0.0, abs=0.01)
 
 
-def test_batches_are_whole_and_in_the_order_of_the_set() -> None:
+def test_batches_are_whole_and_in_one_shuffled_order() -> None:
     predicted, labels = uniform(5, 64 * 3 + 17)
+    order = torch.randperm(64 * 3 + 17, generator=torch.Generator().manual_seed(0))
     wanted = [
-        normalized_mutual_info_score(labels[at : at + 64], predicted[at : at + 64]) for at in (0, 64, 128)
+        normalized_mutual_info_score(labels[order[at : at + 64]], predicted[order[at : at + 64]])
+        for at in (0, 64, 128)
     ]
     assert batch_nmi(predicted, labels) == pytest.approx(np.mean(wanted))
     few = normalized_mutual_info_score(labels[:20], predicted[:20])
     assert batch_nmi(predicted[:20], labels[:20]) == pytest.approx(few)
     one = normalized_mutual_info_score(labels[:64], predicted[:64])
     assert batch_nmi(predicted[:64], labels[:64]) == pytest.approx(one)
+
+
+def test_a_set_that_is_sorted_by_class_scores_as_one_that_is_not() -> None:
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(640) % 10
+    predicted = torch.where(torch.rand(640, generator=generator) < 0.8, labels, (labels + 1) % 10)
+    by_class = labels.argsort(stable=True)
+    mixed, in_order = batch_nmi(predicted, labels), batch_nmi(predicted[by_class], labels[by_class])
+    assert mixed > 0.6
+    assert in_order == pytest.approx(mixed, abs=0.05)
 
 
 def blobs(count: int, spread: float) -> tuple[Tensor, Tensor]:

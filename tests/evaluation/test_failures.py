@@ -125,6 +125,15 @@ def test_what_is_not_decided_says_which_term_is_missing():
     assert "samples match" in reason({"gen": 0.0}, 10, REPRESENTATIONAL)
 
 
+def test_one_cluster_cannot_tell():
+    for terms in ({"inv": 0.0, "prior": 0.0}, {"swav": 0.0}, {"gen": 0.0, "inv": 0.0, "prior": 0.0}):
+        assert ruled_out(terms, 1) == (None, None, None)
+        assert "one cluster holds all images" in reason(terms, 1, CLUSTER)
+        assert "one cluster holds all images" in reason(terms, 1, LABEL)
+    assert ruled_out({"gen": -0.3, "inv": 0.0, "prior": 0.0}, 1) == (True, None, None)
+    assert ruled_out({"barlow": 64.0}, 1, units=64)[0] is False
+
+
 def test_reasons_give_the_bounds():
     terms = {"inv": -math.log(0.97), "prior": math.log(10)}
     assert "97.0%" in reason(terms, 10, LABEL)

@@ -66,6 +66,15 @@ def test_images_are_differentiated_in_units_of_their_range() -> None:
         torch.testing.assert_close(scores["softmax"].double(), posterior, rtol=1e-4, atol=1e-4)
 
 
+def test_a_network_that_diverged_is_refused() -> None:
+    network = GEDINetwork(NetworkConfig("mlp", 5, 2, 1, 1, 2))
+    for wrong in (torch.nan, torch.inf):
+        with torch.no_grad():
+            network.last_layer.bias.fill_(wrong)
+        with pytest.raises(UserError, match="gives logpx that are no finite numbers: its training diverged"):
+            ood_scores(network, torch.randn(6, 2, 1, 1))
+
+
 values = st.lists(st.integers(-4, 4), min_size=1, max_size=25)
 
 

@@ -24,6 +24,10 @@ def test_outputs_equal_the_network_read_at_once(chunk: int) -> None:
         torch.testing.assert_close(outputs.logits, network.logits(images / 255))
     assert outputs.predicted.tolist() == outputs.logits.argmax(1).tolist()
     assert not outputs.features.requires_grad
+    some = outputs.at(torch.arange(9) % 2 == 1)
+    assert torch.equal(some.features, outputs.features[1::2])
+    assert torch.equal(some.projections, outputs.projections[1::2])
+    assert torch.equal(some.logits, outputs.logits[1::2])
 
 
 def test_vectors_are_read_as_they_are() -> None:

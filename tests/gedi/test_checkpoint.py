@@ -91,6 +91,16 @@ def test_weights_without_a_description_tell_nothing(tmp_path):
     assert torch.equal(loaded(images), network(images))
 
 
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", '"run"'])
+def test_damaged_description_is_refused(tmp_path, text):
+    path = tmp_path / WEIGHTS
+    network = network_of("mlp")
+    metadata = {"network": json.dumps(asdict(network.config)), "run": text}
+    save_file(network.state_dict(), path, metadata=metadata)
+    with pytest.raises(UserError, match=rf"{WEIGHTS} does not say how it was trained: its metadata is dam"):
+        load_run(path)
+
+
 def test_missing_weights_are_refused(tmp_path):
     for load in (load_network, load_run):
         with pytest.raises(UserError, match=r"no weights at .*none.*; give the folder of a finished run"):
