@@ -178,7 +178,7 @@ def _measures(subject: Subject, options: EvaluationOptions) -> tuple[list[str], 
     asked |= {"ood"} if options.ood else set()
     taken, remarks = [], []
     for name in (name for name in MEASURES if name in asked):
-        missing = _missing(subject.images, name, options) or _missing_in_run(subject, name)
+        missing = missing_for(subject.images, name, options) or _missing_in_run(subject, name)
         if missing and (options.measures is not None or not MEASURES[name].by_default):
             raise UserError(f"the measure {name} needs {missing}: choose others with --measures")
         if missing:
@@ -193,7 +193,7 @@ def _measures(subject: Subject, options: EvaluationOptions) -> tuple[list[str], 
     return taken, remarks
 
 
-def _missing(images: ImageSet, name: str, options: EvaluationOptions) -> str:
+def missing_for(images: ImageSet, name: str, options: EvaluationOptions) -> str:
     """What a data set lacks for a measure, in words; empty if nothing."""
     if name == "failures":
         return ""

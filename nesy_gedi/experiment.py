@@ -23,6 +23,7 @@ from nesy_gedi.reporting.table import print_table, reading_sentence
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
 from nesy_gedi.results import Attempt, SeedResult, learned_probabilities
+from nesy_gedi.run_lock import training
 from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stopping import StoppedError, StopRequest
 from nesy_gedi.stored_run import check_unchanged, stored_request
@@ -110,29 +111,38 @@ class Experiment:
 
         Raises:
             StoppedError: SIGINT or SIGTERM came; state and weights reached so far are saved.
+            UserError: another process trains in the folder.
         """
+        with training(self.folder.path):
+            self._announce()
+            self._train()
+            # several seeds, one network to use: the one that its own examples, not the labels, speak for
+            assert self.reached.best is not None
+            place, chosen = self.reached.best
+            self._save(chosen.network, chosen.probabilities)
+            self._draw(chosen, self.request.first_seed + place)
+            self.states.remove()
+        self._report(chosen, self.reached.results[place])
+
+    def _announce(self) -> None:
         data, program = self.learner.images.describe(), self.learner.program
         size = f"{data['train']:,} images for training, {data['test']:,} for test"
         self._say(f"{data['name']}: {data['source']}, {size}, sha256 {data['sha256'][:12]}")
         if program is not None:
             self._say(f"program: {program.path}, query {program.query}")
         self._say(f"run: {self.folder.path}")
-        reached, first = self.reached, self.request.first_seed
+
+    def _train(self) -> None:
+        """All seeds that are left."""
+        reached = self.reached
         with self.progress, self.stop:
             while len(reached.results) < self.request.seeds:
-                seed = first + len(reached.results)
+                seed = self.request.first_seed + len(reached.results)
                 finished = self.learner.run_seed(
                     self.examples, seed, self._on_epoch, reached.seed, self._after_step
                 )
                 reached.finish_seed(*finished)
                 self._write_result()
-        # several seeds, one network to use: the one that its own examples, not the labels, speak for
-        assert reached.best is not None
-        place, chosen = reached.best
-        self._save(chosen.network, chosen.probabilities)
-        self._draw(chosen, first + place)
-        self.states.remove()
-        self._report(chosen, reached.results[place])
 
     def _after_step(self) -> None:
         """Save the state from time to time, and when a signal says that it is the last chance."""

@@ -1,48 +1,58 @@
 """A whole target of ``nesy-gedi reproduce``: its trainings, then its table or figure."""
 
-import json
 import shlex
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from nesy_gedi.data.images import ImageSet
+from nesy_gedi.data.download import NotFetchedError
 from nesy_gedi.data.sets import load_data_set
-from nesy_gedi.evaluating import EvaluationOptions
-from nesy_gedi.evaluation import generation
-from nesy_gedi.evaluation.clustering import kmeans_pixels
+from nesy_gedi.drawing import default_steps
+from nesy_gedi.errors import UserError
+from nesy_gedi.evaluating import EvaluationOptions, evaluate
 from nesy_gedi.evaluation.failures import verdicts
-from nesy_gedi.evaluation.report import read_results
-from nesy_gedi.gedi.checkpoint import load_network
+from nesy_gedi.evaluation.report import RESULTS, read_results
+from nesy_gedi.experiment import Experiment
 from nesy_gedi.reporting import paper_figures
-from nesy_gedi.reporting.paper_table import PaperTable, TableRow
-from nesy_gedi.reporting.run import RESULT, write_whole
-from nesy_gedi.reproducing import (
-    Row,
-    Target,
-    TrainingFailedError,
-    find_target,
-    measure,
-    plan,
-    say,
-    specification,
-    train,
+from nesy_gedi.reporting.paper_table import (
+    PaperTable,
+    TableRow,
+    generation_note,
+    kmeans_row,
+    legends,
+    measured_figures,
 )
+from nesy_gedi.reporting.run import CONFIG
+from nesy_gedi.reproducing import Row, Target, find_target, plan, specification, stem
 from nesy_gedi.request import Request
 from nesy_gedi.results import excess
+from nesy_gedi.run_lock import LOCK, BeingTrainedError, training
+from nesy_gedi.stored_run import can_go_on, check_same, finished_seed, is_finished
+
+_ELSEWHERE = "being trained by another process"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
-    """What became of a row: folders of finished runs by seed, and why others are missing."""
+    """What became of a row.
+
+    Attributes:
+        folders: of finished runs, by seed.
+        figures: of each of them, by measure.
+        notes: what figures were made with.
+        remarks: what is missing, and why.
+    """
 
     row: Row
-    folders: Mapping[int, Path]
-    remark: str
+    folders: dict[int, Path] = field(default_factory=dict)
+    figures: list[dict[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def list_targets() -> list[str]:
@@ -63,141 +73,182 @@ def reproduce_target(
 ) -> None:
     """Train what is missing, then write and show the table or figure into ``OUT/PRESET``.
 
-    A training that fails does not stop the others: its row says so.
+    What fails after the first training has begun stops nothing else: its row says so.
 
     Raises:
-        UserError: a name or setting is wrong, data is missing, or a run with other settings is in the way.
+        UserError: see :func:`~nesy_gedi.reproducing.plan`.
     """
     target = find_target(name, datasets, methods)
     folder = Path(out) / base.preset
-    if "generation" in target.evaluate:
-        _check_features(options)
-    rows = plan(target, base, seeds, folder, bool(datasets))
+    rows = plan(target, base, seeds, folder, bool(datasets), options)
     for line in dict.fromkeys(f"left out: {row.missing}" for row in rows if row.missing):
         say(console, line)
     outcomes = [_train_row(target, row, options, console) for row in rows]
     if target.draw:
         written = _draw(target, outcomes, base, folder / name, options.sampler_steps)
     else:
-        table = _table(target, outcomes, base, folder, options)
+        table = _table(target, outcomes, base, folder)
         say(console, table.markdown())
         written = table.write(folder / name, shlex.join(["nesy-gedi", *sys.argv[1:]]))
     for path in written:
         say(console, f"written: {path}")
 
 
-def _check_features(options: EvaluationOptions) -> None:
-    """What samples are compared by must be there before hours of training, not after."""
-    if options.features == generation.INCEPTION:
-        generation.load_inception(options.inception_weights)
-    elif options.features != generation.CLASSIFIER:
-        load_network(options.features)
-
-
 def _train_row(target: Target, row: Row, options: EvaluationOptions, console: Console) -> Outcome:
-    folders, failed = dict[int, Path](), list[str]()
+    outcome = Outcome(row, remarks=[row.remark] if row.missing else [])
     for request in () if row.missing else row.requests:
+        said, seed = len(outcome.remarks), request.first_seed
         try:
             folder = train(row, request, console)
-        except TrainingFailedError as error:
-            failed.append(f"seed {request.first_seed} failed: {error}")
-            say(console, f"{row.label}, {row.method}, {failed[-1]}")
-            continue
-        measure(target, folder, options)
-        folders[request.first_seed] = folder
-    return Outcome(row, folders, "not there" if row.missing else "; ".join(failed))
+            outcome.figures.append(_figures(folder, row))
+            outcome.folders[seed] = folder
+            _measure(target, outcome, folder, options)
+        except BeingTrainedError:
+            outcome.remarks.append(f"seed {seed}: {_ELSEWHERE}")
+        except UserError as error:
+            what = "not measured" if seed in outcome.folders else "failed"
+            outcome.remarks.append(f"seed {seed} {what}: {error}")
+        for remark in outcome.remarks[said:]:
+            say(console, f"{row.label}, {row.method}, {remark}")
+    return outcome
 
 
-def _table(
-    target: Target, outcomes: Sequence[Outcome], base: Request, folder: Path, options: EvaluationOptions
-) -> PaperTable:
+def train(row: Row, request: Request, console: Console) -> Path:
+    """The folder of a finished run: the one that is there, or a new one.
+
+    Raises:
+        BeingTrainedError: another process trains it.
+        UserError: a run with other settings is in the way, or the training failed.
+    """
+    folder = Path(str(request.out))
+    if not is_finished(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the run to {folder} ({error.strerror}); choose another folder with --out"
+            ) from error
+        with training(folder):
+            if not is_finished(folder):  # another process may just have come to its end
+                _train(row, request, folder, console)
+                return folder
+    check_same(folder, row.expected())
+    say(console, f"already there: {folder}")
+    return folder
+
+
+def _train(row: Row, request: Request, folder: Path, console: Console) -> None:
+    if can_go_on(folder):
+        check_same(folder, row.expected())
+        Experiment.resume(folder, console).run()
+        return
+    if (folder / CONFIG).is_file():  # interrupted before anything was saved
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+    Experiment(request, console).run()
+
+
+def _measure(target: Target, outcome: Outcome, folder: Path, options: EvaluationOptions) -> None:
+    """Take the target's measures, unless they are there already, and add what they come to."""
+    try:
+        if _pending(target, outcome.row, folder, options):
+            with training(folder):
+                for asked in _pending(target, outcome.row, folder, options):
+                    with suppress(NotFetchedError):  # another set for ``ood`` is left out
+                        evaluate(folder, asked)
+        measured = read_results(folder)
+        outcome.figures[-1] |= measured_figures(measured, options.features)
+        outcome.notes.append(generation_note(measured, options.features))
+    except UserError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{folder / RESULTS} is damaged, or of another version: remove it to measure anew"
+        ) from error
+
+
+def _pending(target: Target, row: Row, folder: Path, options: EvaluationOptions) -> list[EvaluationOptions]:
+    """What is still to be measured: all that is not in the run's folder, made as it is asked for now."""
+    done, found = read_results(folder), []
+    for name in target.evaluate:
+        asked = replace(options, measures=(name,), ood=())
+        if name == "ood":
+            others = (o for o in target.ood if "gradient" not in done.get(name, {}).get(o, {}))
+            found += [replace(asked, ood=(other,)) for other in others]
+        elif name == "generation":
+            made = done.get(name, {}).get(options.features, {}).get("settings", {})
+            steps = options.sampler_steps or default_steps(not row.vectors)
+            if (made.get("samples"), made.get("sampler_steps")) != (options.samples, steps):
+                found.append(asked)
+        elif name not in done:
+            found.append(asked)
+    return found
+
+
+def _table(target: Target, outcomes: Sequence[Outcome], base: Request, folder: Path) -> PaperTable:
     _, published = specification()
-    rows, notes = [], dict[str, None]()
+    rows = []
     for outcome in outcomes:
-        row = outcome.row
-        figures = [_figures(path, row, options.features) for path in outcome.folders.values()]
+        row, figures = outcome.row, outcome.figures
         values = {name: [found[name] for found in figures if name in found] for name in target.measures}
         paper = row.published or published.get(row.dataset, {}).get(row.method, {})
-        rows.append(TableRow(row.label, row.method, tuple(outcome.folders), values, paper, outcome.remark))
-        notes |= dict.fromkeys(_generation_note(path, options.features) for path in outcome.folders.values())
+        remark = "; ".join(outcome.remarks)
+        rows.append(TableRow(row.label, row.method, tuple(outcome.folders), values, paper, remark))
     if target.kmeans:
         present = {o.row.dataset: o.row for o in outcomes if o.folders}
         rows += [_kmeans_row(row, base, folder, target.measures) for row in present.values()]
-    return PaperTable(target.title, target.measures, rows, target.median, [note for note in notes if note])
+    made = dict.fromkeys(note for outcome in outcomes for note in outcome.notes if note)
+    return PaperTable(target.title, target.measures, rows, target.median, [*legends(target.measures), *made])
 
 
-def _figures(folder: Path, row: Row, features: str) -> dict[str, float]:
-    """All figures of a finished run by measure; what does not apply to it is not there.
+def _figures(folder: Path, row: Row) -> dict[str, float]:
+    """All figures of a finished run's own result by measure; what does not apply to it is not there.
 
     ``representational``, ``cluster`` and ``label`` are 1 or 0, whether the terms rule this failure out;
     ``at_optimum`` whether they ended where ``restart_above`` wants them, for recipes that have it.
     """
     assert row.config is not None
-    network = row.config.network
-    (seed,) = json.loads((folder / RESULT).read_text(encoding="utf-8"))["seeds"]
+    seed = finished_seed(folder)
     found = {key: float(value) for key, value in seed.items() if isinstance(value, (int, float))}
-    for verdict in verdicts(seed["terms"], row.optima, network.classes, network.projection or None):
+    for verdict in verdicts(seed["terms"], row.optima, row.config.network.classes, row.units):
         if verdict.ruled_out is not None:
             found[verdict.mode.split()[0]] = float(verdict.ruled_out)
     if row.config.restart_above:
         found["at_optimum"] = float(excess(seed["terms"], row.optima, row.config.restart_above) == 0)
-    measured = read_results(folder)
-    found |= {f"auroc_{other}": scores["logpx"]["auroc"] for other, scores in measured.get("ood", {}).items()}
-    found |= {name: measured[name]["accuracy"] for name in ("probe", "knn") if name in measured}
-    if "kmeans" in measured:
-        found["kmeans_nmi"] = measured["kmeans"]["nmi"]
-    distances = measured.get("generation", {}).get(features, {})
-    for name, value in distances.items():
-        if name.startswith(("FID", "FD")):
-            found["frechet"] = value
-        elif name.startswith(("KID", "KD")) and not name.endswith("deviation"):
-            found["kernel"] = value
     return found
 
 
-def _generation_note(folder: Path, features: str) -> str:
-    """What a distance was made with; empty where none was measured."""
-    result = read_results(folder).get("generation", {}).get(features)
-    if result is None:
-        return ""
-    made = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in result["settings"].items())
-    frechet, kernel, _ = (name for name in result if name not in ("settings", "remarks"))
-    return " ".join([f"frechet is {frechet}, kernel is {kernel}: {made}.", *result["remarks"]])
-
-
 def _kmeans_row(row: Row, base: Request, folder: Path, measures: Sequence[str]) -> TableRow:
-    """K-means on raw pixels; kept beside the runs, because it takes minutes."""
     images = load_data_set(row.dataset, base.data_dir)
-    path = folder / f"{Path(row.dataset).stem}-kmeans.json"
-    wanted = {"sha256": images.sha256, "clusters": images.classes}
-    content: dict[str, Any] = {}
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
-    if {key: content.get(key) for key in wanted} != wanted:
-        content = {**wanted, "score": asdict(kmeans_pixels(images, images.classes))}
-        write_whole(path, json.dumps(content, indent=1) + "\n")
-    score = {name: value for name, value in content["score"].items() if name != "accuracy"}
-    values = {name: [score[name]] for name in measures if name in score}
-    return TableRow(row.label, "k-means on pixels", (0,), values, {})
+    return kmeans_row(images, folder / f"{stem(row.dataset)}-kmeans.json", row.label, measures)
 
 
-def _draw(target: Target, outcomes: Sequence[Outcome], base: Request, path: Path, steps: int) -> list[Path]:
-    runs = [
-        paper_figures.Panel(f"{o.row.label}, {o.row.method}, seed {seed}", folder, o.row.dataset)
-        for o in outcomes
-        for seed, folder in o.folders.items()
-        if target.draw == "terms" or seed == base.first_seed
-    ]
+def _draw(
+    target: Target, outcomes: Sequence[Outcome], base: Request, path: Path, steps: int | None
+) -> list[Path]:
+    runs, names = [], dict[str, None]()
+    for row, folders in ((outcome.row, outcome.folders) for outcome in outcomes if outcome.folders):
+        assert row.config is not None
+        names[row.dataset] = None
+        for seed, folder in folders.items():
+            if target.draw == "terms" or seed == base.first_seed:
+                title, classes = f"{row.label}, {row.method}, seed {seed}", row.config.network.classes
+                runs.append(paper_figures.Panel(title, folder, row.dataset, row.optima, classes, row.units))
     if not runs:
         return []
+    if target.draw == "terms":
+        return paper_figures.terms(path, runs)
     if target.draw == "samples":
         return paper_figures.samples(path, runs, steps)
-    row = next(o.row for o in outcomes if o.folders)
-    if target.draw == "terms":
-        assert row.config is not None
-        network = row.config.network
-        return paper_figures.terms(path, runs, row.optima, network.classes, network.projection or None)
-    data: dict[str, ImageSet] = {o.row.dataset: load_data_set(o.row.dataset, base.data_dir) for o in outcomes}
+    data = {name: load_data_set(name, base.data_dir) for name in names}
     if target.draw == "chains":
         return paper_figures.chains(path, runs, data, steps)
     return paper_figures.planes(path, runs, data)
+
+
+def say(console: Console, text: str) -> None:
+    """One line, as it is."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -1,7 +1,6 @@
-"""``nesy-gedi reproduce``: methods x data sets x seeds of one of the paper's tables or figures, resumable."""
+"""What ``nesy-gedi reproduce`` trains: methods x data sets x seeds of a target, checked beforehand."""
 
-import json
-import shutil
+import hashlib
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,21 +8,25 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from torch import Tensor
 
+from nesy_gedi import evaluating
 from nesy_gedi.data.download import NotFetchedError
+from nesy_gedi.data.images import ImageSet
+from nesy_gedi.data.sets import DATA_SETS, load_data_set
 from nesy_gedi.errors import UserError, unknown
-from nesy_gedi.evaluating import EvaluationOptions, evaluate
-from nesy_gedi.evaluation.report import read_results
-from nesy_gedi.experiment import Experiment
+from nesy_gedi.evaluating import EvaluationOptions
+from nesy_gedi.evaluation import generation
+from nesy_gedi.evaluation.ood import fit_to
+from nesy_gedi.gedi.checkpoint import load_network
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.methods import METHODS
-from nesy_gedi.gedi.resuming import PREVIOUS, STATE
+from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.logic.examples import TooFewImagesError
-from nesy_gedi.reporting.run import CONFIG
+from nesy_gedi.reporting.paper_figures import check_drawable
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
-from nesy_gedi.stored_run import is_finished
+from nesy_gedi.stored_run import check_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,6 +73,8 @@ class Row:
         program: its text; None without one.
         examples: how many; None for all images.
         missing: why nothing can be trained; empty as a rule.
+        remark: the same in the table.
+        vectors: the data are vectors, not images.
         optima: of the terms, nats.
         published: the paper's figures that belong to the number of examples, by measure.
     """
@@ -83,8 +88,26 @@ class Row:
     program: str | None = None
     examples: int | None = None
     missing: str = ""
+    remark: str = ""
+    vectors: bool = False
     optima: Mapping[str, float | None] = field(default_factory=dict)
     published: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def units(self) -> int | None:
+        """Width of the projection that terms are taken on; None if it is that of the clusters."""
+        assert self.config is not None
+        return self.config.network.projection or None
+
+    def expected(self) -> dict[str, Any]:
+        """What a run must have been trained with to be one of this row's."""
+        assert self.config is not None
+        return {
+            "config": asdict(self.config),
+            "sha256": self.sha256,
+            "examples": self.examples,
+            "program": self.program,
+        }
 
 
 def specification() -> tuple[dict[str, Target], Mapping[str, Any]]:
@@ -111,49 +134,78 @@ def find_target(name: str, datasets: tuple[str, ...], methods: tuple[str, ...]) 
         if method not in METHODS:
             raise unknown("method", method, METHODS)
     target = targets[name]
-    return replace(target, datasets=datasets or target.datasets, methods=methods or target.methods)
+    return replace(
+        target,
+        datasets=tuple(dict.fromkeys(datasets)) or target.datasets,
+        methods=tuple(dict.fromkeys(methods)) or target.methods,
+    )
 
 
-def plan(target: Target, base: Request, seeds: int, out: Path, chosen: bool) -> list[Row]:
+def plan(
+    target: Target, base: Request, seeds: int, out: Path, chosen: bool, options: EvaluationOptions
+) -> list[Row]:
     """Check everything before anything is trained.
+
+    A row that cannot be trained stops no other, unless the user named its data set or no row is left.
 
     Args:
         target: what to train.
         base: what all trainings have in common.
         seeds: number of seeds, from ``base.first_seed`` on.
         out: parent of the run folders.
-        chosen: the user named the data sets, so that one that is not there is an error.
+        chosen: the user named the data sets.
+        options: what the measures need.
 
     Raises:
-        UserError: a name or setting is wrong, or data is missing that was asked for.
+        UserError: a name or setting is wrong, data is missing that was asked for or does not serve the
+            target, or a damaged run or one with other settings is in the way.
     """
+    if "generation" in target.evaluate:
+        _check_features(options)
+    others = _others(target, options)
     counts = (base.examples,) if base.examples or not target.examples else target.examples
-    rows, missing = [], dict[str, str]()
+    rows, missing, wrong = [], dict[str, Row](), list[UserError]()
     for dataset in target.datasets:
         for method in target.methods:
             for examples in counts:
-                request = replace(base, examples=examples)
-                row = _row(target, request, dataset, method, seeds, out)
-                if dataset not in missing:
-                    try:
-                        row = _prepared(row)
-                    except NotFetchedError as error:
-                        if chosen:
-                            raise
-                        missing[dataset] = str(error)
-                    except TooFewImagesError as error:
-                        if base.examples:
-                            raise
-                        row = replace(row, missing=str(error))
-                rows.append(replace(row, missing=missing[dataset]) if dataset in missing else row)
+                row = _row(target, replace(base, examples=examples), dataset, method, seeds, out)
+                if dataset in missing:
+                    rows.append(replace(row, missing=missing[dataset].missing, remark="not there"))
+                    continue
+                try:
+                    row = _prepared(row, target, options, others)
+                except UserError as error:
+                    # too few images for the target's own numbers of examples are no mistake of the user's
+                    if base.examples if isinstance(error, TooFewImagesError) else chosen:
+                        raise
+                    row = replace(row, missing=str(error), remark=str(error))
+                    if isinstance(error, NotFetchedError):
+                        row = missing[dataset] = replace(row, remark="not there")
+                    elif not isinstance(error, TooFewImagesError):
+                        wrong.append(error)
+                rows.append(row)
+    if wrong and all(row.missing for row in rows):
+        raise wrong[0]
+    for row in rows:
+        for request in () if row.missing else row.requests:
+            check_folder(Path(str(request.out)), row.expected(), target.draw == "terms")
     return rows
 
 
+def stem(dataset: str) -> str:
+    """What files and folders of a data set are called: its name; for a path, with a digest of it."""
+    if dataset in DATA_SETS:
+        return dataset
+    path = Path(dataset).expanduser().resolve()
+    return f"{path.stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+
+
 def _row(target: Target, base: Request, dataset: str, method: str, seeds: int, out: Path) -> Row:
-    stem, label = Path(dataset).stem, dataset
-    program = str(resource("programs", target.program)) if target.program else None
-    if program is not None:
-        stem, label = f"{Path(program).stem}-{base.examples}", f"{dataset}, {base.examples:,} examples"
+    name, label, program = stem(dataset), dataset, None
+    if target.program:
+        program = str(resource("programs", target.program))
+        of = "" if dataset == Request.dataset else f"-{name}"
+        name, label = f"{Path(program).stem}-{base.examples}{of}", f"{dataset}, {base.examples:,} examples"
     requests = tuple(
         replace(
             base,
@@ -162,91 +214,69 @@ def _row(target: Target, base: Request, dataset: str, method: str, seeds: int, o
             variant=method,
             seeds=1,
             first_seed=seed,
-            out=str(out / f"{stem}-{method}-seed{seed}"),
+            out=str(out / f"{name}-{method}-seed{seed}"),
         )
         for seed in range(base.first_seed, base.first_seed + seeds)
     )
     return Row(dataset, method, label, requests)
 
 
-def _prepared(row: Row) -> Row:
-    """With all that a finished run is compared by."""
+def _prepared(row: Row, target: Target, options: EvaluationOptions, others: Mapping[str, Tensor]) -> Row:
+    """With all that a finished run is compared by.
+
+    Raises:
+        UserError: it cannot be trained, measured or drawn.
+    """
     prepared = prepare(row.requests[0])
     learner, program = prepared.learner, prepared.learner.program
+    check_drawable(target.name, target.draw, learner.images)
+    _check_measures(learner.images, learner.config, target, options, others)
     return replace(
         row,
         config=learner.config,
         sha256=learner.images.sha256,
         program=program.source.text if program is not None else None,
         examples=prepared.examples,
+        vectors=learner.images.train_images.is_floating_point(),
         optima=learner.optima(),
         published=prepared.preset.published.get(str(prepared.examples), {}),
     )
 
 
-def train(row: Row, request: Request, console: Console) -> Path:
-    """The folder of a finished run: the one that is there, or a new one.
-
-    Raises:
-        UserError: a finished run with other settings is in the way, or the training failed
-            (:class:`TrainingFailedError`).
-    """
-    assert request.out is not None
-    folder = Path(request.out)
-    if is_finished(folder):
-        _check_same(row, folder)
-        say(console, f"already there: {folder}")
-        return folder
-    if any((folder / name).is_file() for name in (STATE, PREVIOUS)):
-        _check_same(row, folder)
-        experiment = Experiment.resume(folder, console)
-    else:
-        if (folder / CONFIG).is_file():  # interrupted before anything was saved
-            shutil.rmtree(folder)
-        experiment = Experiment(request, console)
-    try:
-        experiment.run()
-    except UserError as error:
-        raise TrainingFailedError(str(error)) from error
-    return folder
-
-
-class TrainingFailedError(UserError):
-    """A training that was begun did not come to its end."""
-
-
-def _check_same(row: Row, folder: Path) -> None:
-    """Refuse a finished run that is not what would be trained now."""
-    assert row.config is not None
-    try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        theirs = found["config"], found["data"]["sha256"], found["request"]["examples"], found["program"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{folder / CONFIG} is damaged: remove the folder to train anew") from None
-    ours = json.loads(json.dumps(asdict(row.config))), row.sha256, row.examples, row.program
-    if theirs != ours:
-        raise UserError(f"{folder} was trained with other settings or data: choose another --out")
-
-
-def measure(target: Target, folder: Path, options: EvaluationOptions) -> None:
-    """Take the target's measures, unless they are in the run's folder, made as they are asked for now.
-
-    Other sets for ``ood`` that are not there are left out.
-    """
-    done = read_results(folder)
+def _check_measures(
+    images: ImageSet,
+    config: TrainConfig,
+    target: Target,
+    options: EvaluationOptions,
+    others: Mapping[str, Tensor],
+) -> None:
+    """Refuse data that the target's measures cannot be taken on."""
     for name in target.evaluate:
-        if name == "ood":
-            for other in (other for other in target.ood if other not in done.get(name, {})):
-                with suppress(NotFetchedError):
-                    evaluate(folder, replace(options, measures=(name,), ood=(other,)))
-        elif name == "generation":
-            made = done.get(name, {}).get(options.features, {}).get("settings", {})
-            if (made.get("samples"), made.get("sampler_steps")) != (options.samples, options.sampler_steps):
-                evaluate(folder, replace(options, measures=(name,), ood=()))
-        elif name not in done:
-            evaluate(folder, replace(options, measures=(name,), ood=()))
+        if lack := evaluating.missing_for(images, name, options):
+            raise UserError(f"{target.name} cannot measure {name}: it needs {lack}; choose other --datasets")
+    sample = images.train_images[:1]
+    # Inception itself has been loaded once already
+    if "generation" in target.evaluate and (
+        options.features != generation.INCEPTION or sample.is_floating_point()
+    ):
+        network = GEDINetwork(config.network)
+        generation.feature_space(options.features, network, sample, options.inception_weights)
+    for other in others.values():
+        fit_to(other, sample.shape[1:])
 
 
-def say(console: Console, text: str) -> None:
-    """One line, as it is."""
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+def _others(target: Target, options: EvaluationOptions) -> dict[str, Tensor]:
+    """An image of each other data set that is there, by its name."""
+    found = {}
+    for name in target.ood:
+        with suppress(NotFetchedError):
+            found[name] = load_data_set(name, options.data_dir).test_images[:1].clone()
+    return found
+
+
+def _check_features(options: EvaluationOptions) -> None:
+    """What samples are compared by must be there, whatever data sets are."""
+    if options.features == generation.INCEPTION:
+        generation.load_inception(options.inception_weights)
+    elif options.features != generation.CLASSIFIER:
+        load_network(options.features)

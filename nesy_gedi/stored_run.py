@@ -7,7 +7,8 @@ from typing import Any
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.checkpoint import WEIGHTS
-from nesy_gedi.reporting.run import CONFIG, RESULT
+from nesy_gedi.gedi.resuming import PREVIOUS, STATE
+from nesy_gedi.reporting.run import CONFIG, METRICS, RESULT
 from nesy_gedi.request import Request
 
 _DECISIVE = ("config", "program", "query", "data", "device", "precision")
@@ -21,6 +22,97 @@ def is_finished(folder: Path, seeds: int = 1) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return done >= seeds and (folder / WEIGHTS).is_file()
+
+
+def finished_seed(folder: Path) -> dict[str, Any]:
+    """The result of a finished run's first seed.
+
+    Raises:
+        UserError: ``result.json`` is damaged.
+    """
+    path = folder / RESULT
+    try:
+        seed = json.loads(path.read_text(encoding="utf-8"))["seeds"][0]
+        terms = [float(value) for value in seed["terms"].values()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(path) from error
+    if not terms:
+        raise _damaged(path)
+    found: dict[str, Any] = seed
+    return found
+
+
+def last_training(folder: Path) -> list[dict[str, Any]]:
+    """The epochs of the last training of a run of one seed, each with ``epoch`` and ``terms``, in order.
+
+    Raises:
+        UserError: ``metrics.jsonl`` is not there, or damaged.
+    """
+    path = folder / METRICS
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        last = max(line["attempt"] for line in lines)
+        lines = [line for line in lines if line["attempt"] == last]
+        for line in lines:
+            float(line["epoch"])
+            for value in line["terms"].values():
+                float(value)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(path) from error
+    return lines
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether a training was interrupted here after its state was saved."""
+    return any((folder / name).is_file() for name in (STATE, PREVIOUS))
+
+
+def check_folder(folder: Path, expected: Mapping[str, Any], epochs: bool) -> None:
+    """Refuse a run that would be taken as it is, or gone on with, and is damaged or another.
+
+    Args:
+        folder: where the run is, if there is one.
+        expected: as for :func:`check_same`.
+        epochs: its epochs are wanted too.
+
+    Raises:
+        UserError: a file is damaged, or the run was trained with other settings or data.
+    """
+    if (folder / RESULT).is_file() and (folder / WEIGHTS).is_file():
+        finished_seed(folder)
+    if is_finished(folder) or can_go_on(folder):
+        check_same(folder, expected)
+    if epochs and is_finished(folder):
+        last_training(folder)
+
+
+def check_same(folder: Path, expected: Mapping[str, Any]) -> None:
+    """Refuse a run that is not what would be trained now.
+
+    Args:
+        folder: of the run.
+        expected: ``config``, ``sha256`` of the data, ``examples`` and text of the ``program``.
+
+    Raises:
+        UserError: it differs, or its description is damaged.
+    """
+    path = folder / CONFIG
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        theirs = {
+            "config": found["config"],
+            "sha256": found["data"]["sha256"],
+            "examples": found["request"]["examples"],
+            "program": found["program"],
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _damaged(path) from None
+    if theirs != json.loads(json.dumps(expected)):
+        raise UserError(f"{folder} was trained with other settings or data: choose another --out")
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path} is damaged: remove the folder to train anew")
 
 
 def stored_request(run: Path) -> Request:

@@ -18,7 +18,12 @@ _COUNT = click.IntRange(min=1)
 @click.option("--data-dir", metavar="DIR", help="Where data sets lie. [default: $NESY_GEDI_DATA, else data]")
 @click.option("--out", metavar="DIR", default="runs/reproduce", help="Runs go to DIR/PRESET.")
 @click.option("--samples", metavar="N", type=click.IntRange(min=2), default=10_000, help="For table5.")
-@click.option("--sampler-steps", metavar="N", type=_COUNT, default=500, help="For table5 and figure6.")
+@click.option(
+    "--sampler-steps",
+    metavar="N",
+    type=_COUNT,
+    help="For table5, figure5 and figure6. [default: 500 for images, 20000 for points]",
+)
 @click.option("--inception-weights", metavar="FILE", help="For table5.")
 @click.option("--features", metavar="NAME", default="inception", help="For table5, as in `evaluate`.")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting.")
@@ -31,7 +36,7 @@ def reproduce(
     methods: str | None,
     out: str,
     samples: int,
-    sampler_steps: int,
+    sampler_steps: int | None,
     inception_weights: str | None,
     features: str,
     **rest: object,

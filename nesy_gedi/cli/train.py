@@ -1,6 +1,7 @@
 """``nesy-gedi train`` and ``nesy-gedi addition``: learn to read images from a program alone."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -112,11 +113,13 @@ def _run(resume: str | None, **options: Any) -> None:
 
     from nesy_gedi.experiment import Experiment
     from nesy_gedi.request import Request
+    from nesy_gedi.run_lock import training
 
     console = Console()
     if resume is None:
         Experiment(Request(**options), console).run()
-    else:
+        return
+    with training(Path(resume)):  # resuming cuts the log: nobody else may be writing it
         Experiment.resume(resume, console).run()
 
 

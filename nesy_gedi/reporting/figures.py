@@ -37,7 +37,8 @@ def terms_figure(path: Path, metrics_file: Path, seed: int, optima: Mapping[str,
 
 def _plot_term(axis: Axes, lines: list[dict[str, Any]], term: str, optimum: float | None) -> None:
     counted = [line for line in lines if term in line["terms"]]
-    axis.plot([line["epoch"] for line in counted], [line["terms"][term] for line in counted])
+    epochs, values = [line["epoch"] for line in counted], [line["terms"][term] for line in counted]
+    axis.plot(epochs, values, marker=marker_of(epochs))
     renamed = [line["epoch"] for line in lines if line["renamed"]]
     if term == "nesy" and renamed:
         axis.plot(renamed, [0] * len(renamed), "^", color="grey", clip_on=False, label="clusters renamed")
@@ -45,6 +46,11 @@ def _plot_term(axis: Axes, lines: list[dict[str, Any]], term: str, optimum: floa
     if optimum is not None:
         axis.axhline(optimum, linestyle="--", color="grey", linewidth=1)
     axis.set(title=term, xlabel="epoch", ylabel="nats")
+
+
+def marker_of(points: Sequence[object]) -> str | None:
+    """What marks a line's points: a line of a single one would not be seen."""
+    return "o" if len(points) == 1 else None
 
 
 def confusion_figure(

@@ -44,3 +44,12 @@ def test_targets_are_listed() -> None:
 def test_mistakes_are_one_line_and_exit_code_2(arguments: tuple[str, ...], part: str, tmp_path: Path) -> None:
     assert part in refused("reproduce", *arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_steps_of_samples_are_the_data_s_own_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("nesy_gedi.paper.reproduce_target", lambda *arguments: asked.append(arguments[6]))
+    for steps in ((), ("--sampler-steps", "7")):
+        assert run("reproduce", "figure5", *steps).exit_code == 0
+    assert [options.sampler_steps for options in asked] == [None, 7]
+    assert "figure5" in run("reproduce", "--help").stdout.split("--sampler-steps")[1].split("--inception")[0]

@@ -131,6 +131,7 @@ def stopped() -> Path:
     wait_for(Path("run", PREVIOUS), process)
     process.kill()
     process.communicate()
+    Path("run", "lock").unlink(missing_ok=True)  # of the killed process, held by nobody
     if not Path("run", STATE).exists():  # killed between two renames
         shutil.copy(Path("run", PREVIOUS), Path("run", STATE))
     return Path("run")
@@ -182,3 +183,13 @@ def test_what_cannot_be_resumed_is_one_line(straight: Path) -> None:
     Path("run").mkdir()
     Path("run", "config.json").write_text("{}")
     assert "is damaged, or of another version" in refused("train", "--resume", "run")
+
+
+def test_a_run_that_is_being_trained_is_not_resumed_beside_it(straight: Path) -> None:
+    process = start(*TRAINING, "--seeds", "2", "--out", "run")
+    wait_for(Path("run", STATE), process)
+    line = run("train", "--resume", "run").stderr
+    assert line == "nesy-gedi: run is being trained by another process: wait for it, or choose another run\n"
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    same_outcome(straight, Path("run"))

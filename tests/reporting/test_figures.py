@@ -156,3 +156,11 @@ def test_terms_have_a_panel_each_and_a_line_at_the_optimum(tmp_path: Path) -> No
 
     assert longest_grey_row("1.png") > 100
     assert longest_grey_row("none.png") < 50
+
+
+def test_a_term_that_counted_in_one_epoch_only_is_a_point(tmp_path: Path) -> None:
+    terms_figure(
+        tmp_path / "t.png", write_metrics(tmp_path / "one", [(0, 0, 1, 3.0)], "inv"), 0, {"inv": 0.0}
+    )
+    blue = np.abs(pixels(tmp_path / "t.png") - (31, 119, 180)).sum(2) < 30
+    assert blue.sum() > 20

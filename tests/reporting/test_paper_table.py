@@ -1,13 +1,14 @@
 """Rows over seeds: mean or median, the deviation of a sample, and the paper's figure beside them."""
 
 import csv
+import json
 import statistics
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nesy_gedi.reporting.paper_table import PaperTable, TableRow
+from nesy_gedi.reporting.paper_table import PaperTable, TableRow, legends
 
 ROW = TableRow("d", "m", (0, 1, 2), {"nmi": [0.0, 0.4, 1.1], "ari": [0.25]}, {"nmi": 0.9})
 
@@ -46,3 +47,29 @@ def test_the_file_for_programs_has_every_digit(values: list[float], median: bool
     else:
         assert middle == ""
     assert (first["std"] == "") == (len(values) < 2)
+
+
+def test_columns_say_that_one_means_ruled_out() -> None:
+    measures = ("representational", "cluster", "label", "at_optimum", "nmi")
+    notes = legends(measures)
+    assert len(notes) == 2
+    assert "1 is ruled out in every seed, 0 in none" in notes[0]
+    assert "`at_optimum` is the share of seeds" in notes[1]
+    row = TableRow("d", "m", (0,), {"cluster": [1.0]}, {})
+    table = PaperTable("t", measures, [row], notes=notes)
+    text = table.markdown()
+    assert (
+        "| cluster collapse ruled out | label inconsistency ruled out | terms at their optimum | nmi |"
+        in text
+    )
+    assert all(note in text for note in notes)
+    content = json.loads(table.as_json("c", {}))
+    assert content["notes"] == notes
+    assert list(content["rows"][0]["values"]) == list(measures)  # names stay what programs read
+    assert legends(("nmi", "seconds")) == []
+
+
+def test_a_remark_cannot_break_the_table() -> None:
+    row = TableRow("d", "m", (), {}, {}, "one|two\nthree")
+    lines = table_of(row).markdown().splitlines()
+    assert "| d | m | 0 | – | – | – | one\\|two three |" in lines
