@@ -195,5 +195,5 @@ def test_a_support_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_support_for_two_networks_is_refused() -> None:
-    with pytest.raises(UserError, match=r"2 networks that see images \(colour, shape\)"):
+    with pytest.raises(UserError, match=r"lists readings of one network, .* has 2 that see images"):
         audited(of(TWO), "red round")
