@@ -16,12 +16,12 @@ _PLACES = {"data": ("sha256",)}  # where data lie, and what they are called, may
 
 
 def is_finished(folder: Path, seeds: int = 1) -> bool:
-    """Whether all seeds of a run are trained, and its weights written."""
+    """Whether all seeds of a run are trained, its weights written and its pictures drawn."""
     try:
         done = len(json.loads((folder / RESULT).read_text(encoding="utf-8"))["seeds"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return done >= seeds and (folder / WEIGHTS).is_file()
+    return done >= seeds and (folder / WEIGHTS).is_file() and not (folder / STATE).exists()
 
 
 def finished_seed(folder: Path) -> dict[str, Any]:
