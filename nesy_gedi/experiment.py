@@ -26,7 +26,7 @@ from nesy_gedi.results import Attempt, SeedResult, learned_probabilities
 from nesy_gedi.run_lock import training
 from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stopping import StoppedError, StopRequest
-from nesy_gedi.stored_run import check_unchanged, stored_request
+from nesy_gedi.stored_run import check_same, decisive, stored_request
 
 MEDIANS = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "seconds")
 
@@ -71,7 +71,7 @@ class Experiment:
 
     def _recovered(self) -> RunProgress:
         """From the newest state that can be read; from the beginning if there is none."""
-        check_unchanged(self.folder.path, self.description())
+        check_same(self.folder.path, decisive(self.description()))
         config = self.learner.config.network
         reached = RunProgress()
         for state in self.states.load():

@@ -6,6 +6,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 _PATIENCE = 4.0  # seconds that a step may take to its end
+_HEARD = [signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
 
 
 class StoppedError(BaseException):
@@ -36,7 +37,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _HEARD:
                 if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells want it
                     self._before[number] = signal.signal(number, self._hear)
         return self
@@ -44,15 +45,14 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
         if self.signal and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
         if hasattr(signal, "setitimer"):  # not on Windows
-            signal.signal(signal.SIGALRM, self._hear)
             signal.setitimer(signal.ITIMER_REAL, _PATIENCE)

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from nesy_gedi.errors import UserError
+from nesy_gedi.evaluation.own_terms import epochs_of
 from nesy_gedi.gedi.checkpoint import WEIGHTS
 from nesy_gedi.gedi.resuming import PREVIOUS, STATE
 from nesy_gedi.reporting.run import CONFIG, METRICS, RESULT
 from nesy_gedi.request import Request
-
-_DECISIVE = ("config", "program", "query", "data", "device", "precision")
-_PLACES = {"data": ("sha256",)}  # where data lie, and what they are called, may have changed
 
 
 def is_finished(folder: Path, seeds: int = 1) -> bool:
@@ -42,24 +40,17 @@ def finished_seed(folder: Path) -> dict[str, Any]:
     return found
 
 
-def last_training(folder: Path) -> list[dict[str, Any]]:
-    """The epochs of the last training of a run of one seed, each with ``epoch`` and ``terms``, in order.
+def kept_training(folder: Path) -> list[dict[str, Any]]:
+    """The epochs of the training whose network a run of one seed kept, as :func:`epochs_of` gives them.
 
     Raises:
-        UserError: ``metrics.jsonl`` is not there, or damaged.
+        UserError: ``result.json`` or ``metrics.jsonl`` is not there, or damaged.
     """
-    path = folder / METRICS
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        last = max(line["attempt"] for line in lines)
-        lines = [line for line in lines if line["attempt"] == last]
-        for line in lines:
-            float(line["epoch"])
-            for value in line["terms"].values():
-                float(value)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _damaged(path) from error
-    return lines
+    seed = finished_seed(folder)
+    epochs = epochs_of(folder / METRICS, seed["seed"], seed["terms"])
+    if not epochs:
+        raise _damaged(folder / METRICS)
+    return epochs
 
 
 def can_go_on(folder: Path) -> bool:
@@ -83,7 +74,7 @@ def check_folder(folder: Path, expected: Mapping[str, Any], epochs: bool) -> Non
     if is_finished(folder) or can_go_on(folder):
         check_same(folder, expected)
     if epochs and is_finished(folder):
-        last_training(folder)
+        kept_training(folder)
 
 
 def check_same(folder: Path, expected: Mapping[str, Any]) -> None:
@@ -91,24 +82,31 @@ def check_same(folder: Path, expected: Mapping[str, Any]) -> None:
 
     Args:
         folder: of the run.
-        expected: ``config``, ``sha256`` of the data, ``examples`` and text of the ``program``.
+        expected: what of :func:`decisive` is known.
 
     Raises:
-        UserError: it differs, or its description is damaged.
+        UserError: something differs, and is named; or the run's description is damaged.
     """
     path = folder / CONFIG
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        theirs = {
-            "config": found["config"],
-            "sha256": found["data"]["sha256"],
-            "examples": found["request"]["examples"],
-            "program": found["program"],
-        }
+        found = decisive(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         raise _damaged(path) from None
-    if theirs != json.loads(json.dumps(expected)):
-        raise UserError(f"{folder} was trained with other settings or data: choose another --out")
+    for key, new in json.loads(json.dumps(expected)).items():
+        for where, old, now in _differences(found[key], new, key):
+            raise UserError(
+                f"{folder} was trained with other settings or data: {where} was {_short(old)} and is "
+                f"{_short(now)} now; put it back, or choose another --out"
+            )
+
+
+def decisive(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a run's description decides its outcome; where data lie and what they are called does not."""
+    return {
+        **{key: description[key] for key in ("config", "program", "query", "device", "precision")},
+        "sha256": description["data"]["sha256"],
+        "examples": description["request"]["examples"],
+    }
 
 
 def _damaged(path: Path) -> UserError:
@@ -137,28 +135,6 @@ def stored_request(run: Path) -> Request:
     if is_finished(run, request.seeds):
         raise UserError(f"the run in {run} is finished: there is nothing to resume")
     return request
-
-
-def check_unchanged(run: Path, now: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run whose program, data or settings are no longer what they were.
-
-    Args:
-        run: the folder.
-        now: what would be written into it as its description.
-
-    Raises:
-        UserError: something differs; names it.
-    """
-    before = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(now))
-    for key in _DECISIVE:
-        for where, old, new in _differences(before.get(key), now[key], key):
-            if key in _PLACES and where.split(".")[-1] not in _PLACES[key]:
-                continue
-            raise UserError(
-                f"{run} cannot go on: {where} was {_short(old)} and is {_short(new)} now; put it back, or "
-                "begin another run"
-            )
 
 
 def _differences(old: Any, new: Any, where: str) -> Iterator[tuple[str, Any, Any]]:

@@ -1,6 +1,5 @@
 """``reproduce``: mistakes are found before the first training; what goes wrong later stops nothing else."""
 
-import io
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
+from reproductions import FEW, reproduced, rows_of
 from test_run_lock import held
 from untrained_runs import save_run
 
@@ -17,7 +16,6 @@ from nesy_gedi import paper
 from nesy_gedi.data.sets import load_data_set
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluating import EvaluationOptions
-from nesy_gedi.paper import reproduce_target
 from nesy_gedi.reproducing import Row, Target, find_target, plan
 from nesy_gedi.request import Request
 
@@ -34,7 +32,6 @@ QUICK = Request(
 )
 TOYS = replace(QUICK, examples=400)
 POINTS = {"channels": 2, "image_height": 1, "image_width": 1}
-FEW = EvaluationOptions(samples=6, sampler_steps=1, features="classifier")
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +46,7 @@ def reproduce(
     base: Request = QUICK,
     options: EvaluationOptions = FEW,
 ) -> str:
-    console = Console(file=io.StringIO(), width=200)
-    reproduce_target(target, base, 1, "out", datasets, methods, options, console)
-    return console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def rows_of(target: str) -> list[dict[str, Any]]:
-    return json.loads(Path(f"out/cpu/{target}.json").read_text(encoding="utf-8"))["rows"]
+    return reproduced(target, base, datasets, methods, options=options)
 
 
 def photos(name: str, labels: tuple[str, ...] = ("train", "test"), seed: int = 0) -> str:

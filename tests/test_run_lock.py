@@ -65,8 +65,10 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     with held(tmp_path) as process:
         process.kill()
         process.wait()
+        assert (tmp_path / LOCK).exists()  # its file stays, nobody holds it
         with training(tmp_path):
             pass
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_within_one_process_it_may_be_taken_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ stopped, on the same machine with the same number of threads.
 
 import hashlib
 import io
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,8 @@ class StateFiles:
             with partial.open("wb") as file:
                 file.write(_FORMAT + hashlib.sha256(payload).hexdigest().encode() + b"\n")
                 file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut leaves the name of the new state on none of it
         except OSError:
             partial.unlink(missing_ok=True)
             raise

@@ -20,7 +20,7 @@ from nesy_gedi.evaluation.failures import MODES, ruled_out_at
 from nesy_gedi.gedi.checkpoint import load_network
 from nesy_gedi.reporting.figures import draw_plane, marker_of
 from nesy_gedi.reporting.run import write_whole
-from nesy_gedi.stored_run import last_training
+from nesy_gedi.stored_run import kept_training
 
 _SIDE = 8  # images along each side of a grid
 _CHAINS = 500
@@ -107,7 +107,7 @@ def terms(path: Path, runs: Sequence[Panel]) -> list[Path]:
     Raises:
         UserError: a run's log is damaged.
     """
-    epochs = [last_training(run.folder) for run in runs]
+    epochs = [kept_training(run.folder) for run in runs]
     names = list(dict.fromkeys(name for run in runs for name in run.optima))
     width = 2.8 * (len(names) + 2)
     figure, axes = plt.subplots(1, len(names) + 1, figsize=(width, 3), squeeze=False, layout="constrained")

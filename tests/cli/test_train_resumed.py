@@ -167,7 +167,7 @@ def test_what_changed_in_between_is_refused(stopped: Path) -> None:
     for where, value, words in (
         (("config", "network", "width"), 8, "config.network.width was 8 and is 4 now"),
         (("program",), "p(X).", 'program was "p(X)." and is '),
-        (("data", "sha256"), "0", 'data.sha256 was "0" and is '),
+        (("data", "sha256"), "0", 'sha256 was "0" and is '),
     ):
         changed = json.loads(json.dumps(config))
         place = changed

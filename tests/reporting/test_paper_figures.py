@@ -28,9 +28,19 @@ def panel(
     folder: Path, optima: dict[str, float | None], epochs: list[dict[str, float]], classes: int = 2
 ) -> Panel:
     folder.mkdir()
-    lines = [{"attempt": 0, "epoch": k + 1, "terms": found} for k, found in enumerate(epochs)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_log(folder, [epochs])
+    kept = {"seed": 0, "terms": epochs[-1] if epochs else {}}
+    (folder / "result.json").write_text(json.dumps({"seeds": [kept]}))
     return Panel(folder.name, folder, "moons", optima, classes, None)
+
+
+def write_log(folder: Path, attempts: list[list[dict[str, float]]]) -> None:
+    lines = [
+        {"seed": 0, "attempt": number, "epoch": k + 1, "terms": found}
+        for number, epochs in enumerate(attempts)
+        for k, found in enumerate(epochs)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def solid(axis: plt.Axes) -> dict[str, list[float]]:
@@ -99,6 +109,14 @@ def test_a_line_of_one_epoch_is_a_point(tmp_path: Path, figures: list[plt.Figure
     terms(tmp_path / "figure", [short, long])
     markers = {line.get_label(): line.get_marker() for line in figures[0].axes[0].lines}
     assert (markers["short"], markers["long"]) == ("o", "None")
+
+
+def test_the_training_that_was_kept_is_drawn_not_the_last(tmp_path: Path, figures: list[plt.Figure]) -> None:
+    kept, worse = [{"inv": 1.0}, {"inv": 0.1}], [{"inv": 2.0}, {"inv": 0.7}]
+    run = panel(tmp_path / "run", {"inv": 0.0}, kept)
+    write_log(run.folder, [worse, kept, worse])
+    terms(tmp_path / "figure", [run])
+    assert solid(figures[0].axes[0]) == {"run": [1.0, 0.1]}
 
 
 @pytest.mark.parametrize(
