@@ -20,6 +20,7 @@ KILLS = 20
 TRAINING = (
     *("train", "--program", "noisy_addition.pl", *OPTIONS, "--examples", "60", "--epochs", "10"),
     *("--save-every", "0", "--set", "naming.searches=5", "--set", "constraint_from=0.2"),
+    *("--set", "sampler.buffer_size=6"),  # so few that a chain that is lost is missed soon
 )
 TIMES = ("seconds", "images_per_second")
 
