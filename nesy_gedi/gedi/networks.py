@@ -1,6 +1,7 @@
-"""Encoders, projector and the one network of GEDI, from which everything else is read off."""
+"""Projector and the one network of GEDI, from which everything else is read off."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError, check_ranges, unknown
-
-LEAK = 0.2  # negative slope of every LeakyReLU (paper, Tables 6 and 8)
+from nesy_gedi.gedi import dense
+from nesy_gedi.gedi.encoders import LEAK, MLP, ResNet, kaiming
 
 
 @dataclass(frozen=True)
@@ -61,89 +62,6 @@ class NetworkConfig:
             raise UserError("encoder_output is a layer of the mlp; the resnet has as many features as width")
 
 
-class MLP(nn.Module):
-    """Two hidden layers with LeakyReLU, and a linear one if asked: ``(batch, *shape)`` to ``(batch, d)``."""
-
-    def __init__(self, inputs: int, width: int, output: int = 0) -> None:
-        super().__init__()
-        self.features = output or width
-        self.first = nn.Linear(inputs, width)
-        self.second = nn.Linear(width, width)
-        self.last = nn.Linear(width, output) if output else nn.Identity()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Features ``(batch, d)``."""
-        hidden = F.leaky_relu(self.first(images.flatten(1)), LEAK)
-        features: Tensor = self.last(F.leaky_relu(self.second(hidden), LEAK))
-        return features
-
-    def hidden_weights(self) -> list[Tensor]:
-        """The matrices between hidden layers."""
-        return [self.second.weight]
-
-
-class Convolution(nn.Linear):
-    """A padded convolution whose kernel is stored as a matrix ``(outputs, inputs * size * size)``.
-
-    A convolution is a linear map of patches; as a matrix its weight can be orthogonalised by Muon.
-    """
-
-    def __init__(self, inputs: int, outputs: int, size: int) -> None:
-        super().__init__(inputs * size * size, outputs)
-        self.shape = (outputs, inputs, size, size)
-
-    def kernel(self) -> Tensor:
-        """The weight as ``(outputs, inputs, size, size)``."""
-        return self.weight.view(self.shape)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """``(batch, inputs, height, width)`` to ``(batch, outputs, height, width)``."""
-        return F.conv2d(images, self.kernel(), self.bias, padding=self.shape[-1] // 2)
-
-    def then_pool(self, images: Tensor) -> Tensor:
-        """``avg_pool2d(self(images), 2)`` as one convolution of stride 2 with a kernel one larger.
-
-        Both are linear, so the average of the four shifted kernels gives the same result; of a 3x3
-        convolution with 4/9 of the multiplications.
-        """
-        kernel = self.kernel()
-        columns = F.pad(kernel, (0, 1)) + F.pad(kernel, (1, 0))
-        kernel = F.pad(columns, (0, 0, 0, 1)) + F.pad(columns, (0, 0, 1, 0))
-        return F.conv2d(images, kernel / 4, self.bias, stride=2, padding=self.shape[-1] // 2)
-
-
-class ResNet(nn.Module):
-    """The paper's 8-layer ResNet (Table 8): ``(batch, channels, height, width)`` to ``(batch, F)``.
-
-    Four residual blocks of two 3x3 convolutions, no normalisation layers; blocks 1 and 2 halve the
-    resolution, the fourth is averaged over all positions. Any image of at least 4x4 pixels.
-    """
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.features = width
-        self.convolutions = nn.ModuleList(
-            Convolution(inputs, width, 3) for inputs in (channels, *[width] * 7)
-        )
-        self.shortcut = Convolution(channels, width, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Features ``(batch, F)``, averaged over positions."""
-        conv = cast(list[Convolution], self.convolutions)
-        hidden = conv[1].then_pool(F.leaky_relu(conv[0](images), LEAK))
-        hidden = hidden + self.shortcut.then_pool(images)
-        inner = conv[2](F.leaky_relu(hidden, LEAK))
-        hidden = conv[3].then_pool(F.leaky_relu(inner, LEAK)) + F.avg_pool2d(hidden, 2)
-        for first, second in ((conv[4], conv[5]), (conv[6], conv[7])):
-            inner = first(F.leaky_relu(hidden, LEAK))
-            hidden = hidden + second(F.leaky_relu(inner, LEAK))
-        return hidden.mean((2, 3))
-
-    def hidden_weights(self) -> list[Tensor]:
-        """The matrices between hidden layers: all 3x3 convolutions but the first."""
-        return [conv.weight for conv in cast(list[Convolution], self.convolutions)[1:]]
-
-
 class GEDINetwork(nn.Module):
     """One network read three ways: logits, cluster posterior and energy.
 
@@ -165,7 +83,7 @@ class GEDINetwork(nn.Module):
             nn.Linear(config.projection, config.classes, bias=False) if config.projection else None
         )
         if config.initialisation == "centred":
-            self.encoder.apply(_kaiming)
+            self.encoder.apply(kaiming)
 
     @property
     def last_layer(self) -> nn.Linear:
@@ -184,6 +102,8 @@ class GEDINetwork(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """The projector's output for features ``(batch, width)``: ``(batch, units)``."""
+        if dense.is_dense(self.projector):
+            return dense.apply(self.projector, features)
         return cast(Tensor, self.projector(features))
 
     def head(self, projection: Tensor) -> Tensor:
@@ -210,6 +130,13 @@ class GEDINetwork(nn.Module):
         """E(x) = -logsumexp(f(x)) ``(batch,)``, nats."""
         return energy_of(self.logits(images))
 
+    def energy_gradient(self, images: Tensor) -> Tensor:
+        """∂E/∂x of every image, of the shape of ``images``, detached; parameters get no gradient."""
+        if isinstance(self.encoder, MLP) and dense.is_dense(self.projector) and self.prototypes is None:
+            layers = [*self.encoder.layers(), *self.projector]
+            return dense.energy_gradient(layers, self.config.temperature, images)
+        return gradient_of(self.energy)(images)
+
     @torch.no_grad()
     def centre(self, images: Tensor) -> None:
         """Shift and scale every projector layer: outputs on ``images`` get mean 0 and mean variance 1.
@@ -232,11 +159,22 @@ def energy_of(logits: Tensor) -> Tensor:
     return -logits.logsumexp(1)
 
 
-def _kaiming(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.kaiming_normal_(module.weight, a=LEAK)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+def gradient_of(energy: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The gradient of an energy whose rows do not depend on each other, by autograd.
+
+    Args:
+        energy: ``(batch, ...)`` to ``(batch,)``.
+
+    Returns:
+        ``(batch, ...)`` to its gradient, detached; other gradients than this one are not touched.
+    """
+
+    def gradient(x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_(True)
+        with torch.enable_grad():
+            return torch.autograd.grad(energy(x).sum(), x)[0]
+
+    return gradient
 
 
 def _encoder(config: NetworkConfig) -> MLP | ResNet:

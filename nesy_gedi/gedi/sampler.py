@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nesy_gedi.errors import check_ranges
+from nesy_gedi.gedi.networks import GEDINetwork
 
 
 class Support(NamedTuple):
@@ -75,7 +76,7 @@ class SamplerConfig:
 
 
 def sgld(
-    energy: Callable[[Tensor], Tensor],
+    gradient: Callable[[Tensor], Tensor],
     start: Tensor,
     steps: int,
     step_size: float,
@@ -88,7 +89,8 @@ def sgld(
     On E(x) = x²/2 the stationary variance is σ²/(2α - α²).
 
     Args:
-        energy: ``(batch, ...)`` to ``(batch,)``; rows must not depend on each other.
+        gradient: ∇E of states ``(batch, ...)``, detached: a network's ``energy_gradient``, or that of any
+            energy by :func:`~nesy_gedi.gedi.networks.gradient_of`.
         start: ``(batch, ...)``; not changed.
         steps: number of steps.
         step_size: α.
@@ -101,14 +103,12 @@ def sgld(
     """
     x = start.detach().float()
     for _ in range(steps):
-        x.requires_grad_(True)
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(energy(x).sum(), x)
+        slope = gradient(x)
         noise = torch.randn(x.shape, generator=generator, device=x.device)
-        x = x.detach() - step_size * gradient + noise_std * noise
+        x = x - step_size * slope + noise_std * noise
         if bounds is not None:
             x = x.clamp_(*bounds)
-    return x.detach()
+    return x
 
 
 @contextmanager
@@ -165,7 +165,7 @@ class ReplayBuffer:
         self.images[where] = states.to(self.dtype)
 
 
-def sample_step(network: nn.Module, buffer: ReplayBuffer, config: SamplerConfig) -> Tensor:
+def sample_step(network: GEDINetwork, buffer: ReplayBuffer, config: SamplerConfig) -> Tensor:
     """Draw chains from the buffer, move them on the network's energy, put them back.
 
     The network is left untouched: no gradient, same mode, same ``requires_grad``.
@@ -176,7 +176,7 @@ def sample_step(network: nn.Module, buffer: ReplayBuffer, config: SamplerConfig)
     where, start = buffer.draw(config.count, config.restart_probability)
     with frozen(network):
         images = sgld(
-            network.energy,  # type: ignore[arg-type]
+            network.energy_gradient,
             start,
             config.steps,
             config.step_size,

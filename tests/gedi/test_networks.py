@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nesy_gedi.errors import UserError
-from nesy_gedi.gedi.networks import MLP, Convolution, GEDINetwork, NetworkConfig, ResNet, energy_of
+from nesy_gedi.gedi.encoders import MLP, Convolution, ResNet
+from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig, energy_of
 
 seeds = st.integers(0, 2**31 - 1)
 SMALL = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
+from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig, gradient_of
 from nesy_gedi.gedi.sampler import ReplayBuffer, SamplerConfig, frozen, sample_step, sgld
 
 CHAINS = 40_000
@@ -74,7 +74,7 @@ def mixed(network):
 def test_chain_on_a_normal_has_the_mean_and_variance_of_its_recursion(step_size, noise_std, steps):
     """At every number of steps; where it has forgotten its start, σ²/(2α - α²)."""
     start = torch.full((CHAINS, 1), 3.0)
-    x = sgld(normal_energy, start, steps, step_size, noise_std, seeded()).double()
+    x = sgld(gradient_of(normal_energy), start, steps, step_size, noise_std, seeded()).double()
     kept = (1 - step_size) ** steps
     stationary = noise_std**2 / (2 * step_size - step_size**2)
     variance = stationary * (1 - kept**2)
@@ -91,7 +91,9 @@ def test_small_steps_at_temperature_1_sample_the_density():
     density /= density.sum()
     start = 2 * torch.rand(10_000, 1, generator=seeded(1)) - 1
     step = 0.01
-    x = sgld(lambda x: 2 * (x**2 - 1).square().sum(1), start, 600, step, math.sqrt(2 * step), seeded())
+    x = sgld(
+        gradient_of(lambda x: 2 * (x**2 - 1).square().sum(1)), start, 600, step, math.sqrt(2 * step), seeded()
+    )
     for moment in (lambda x: x**2, lambda x: x**4, lambda x: (x.abs() < 0.5).double()):
         expected = (density * moment(grid)).sum().item()
         assert moment(x.double()).mean().item() == pytest.approx(expected, abs=0.03)
@@ -101,7 +103,7 @@ def test_small_steps_at_temperature_1_sample_the_density():
 def test_without_noise_it_is_gradient_descent():
     start = torch.randn(5, 2, 3, generator=seeded())
     for steps in (0, 1, 7):
-        x = sgld(lambda x: 0.5 * x.square().sum((1, 2)), start, steps, 0.3, 0.0, seeded())
+        x = sgld(gradient_of(lambda x: 0.5 * x.square().sum((1, 2))), start, steps, 0.3, 0.0, seeded())
         torch.testing.assert_close(x, start * 0.7**steps)
 
 
@@ -110,24 +112,24 @@ def test_start_is_not_changed_and_no_graph_is_kept(wanted):
     start = torch.randn(4, 2, generator=seeded()).requires_grad_(wanted)
     before = start.detach().clone()
     with torch.no_grad():
-        x = sgld(normal_energy, start, 3, 0.1, 0.1, seeded())
+        x = sgld(gradient_of(normal_energy), start, 3, 0.1, 0.1, seeded())
     assert torch.equal(start, before)
     assert start.requires_grad is wanted
     assert start.grad is None
     assert not x.requires_grad
     assert x.grad_fn is None
-    assert sgld(normal_energy, start.half(), 1, 0.1, 0.1, seeded()).dtype == torch.float32
+    assert sgld(gradient_of(normal_energy), start.half(), 1, 0.1, 0.1, seeded()).dtype == torch.float32
 
 
 def test_chain_gives_no_gradient_to_the_parameters_of_its_energy():
     network = network_of()
-    sgld(network.energy, torch.rand(4, 1, 6, 6), 2, 0.1, 0.1, seeded())
+    sgld(gradient_of(network.energy), torch.rand(4, 1, 6, 6), 2, 0.1, 0.1, seeded())
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_chain_is_decided_by_its_generator():
     start = torch.zeros(6, 2)
-    runs = [sgld(normal_energy, start, 5, 0.1, 0.1, seeded(seed)) for seed in (1, 1, 2)]
+    runs = [sgld(gradient_of(normal_energy), start, 5, 0.1, 0.1, seeded(seed)) for seed in (1, 1, 2)]
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
 
@@ -139,11 +141,11 @@ def test_bounds_hold_at_every_step():
         visited.append(x.detach().clone())
         return normal_energy(x)
 
-    x = sgld(energy, torch.full((500, 2), 0.5), 6, 0.1, 0.5, seeded(), bounds=(0.0, 1.0))
+    x = sgld(gradient_of(energy), torch.full((500, 2), 0.5), 6, 0.1, 0.5, seeded(), bounds=(0.0, 1.0))
     states = torch.stack([*visited, x])
     assert states.min() == 0.0
     assert states.max() == 1.0
-    free = sgld(normal_energy, torch.full((500, 2), 0.5), 6, 0.1, 0.5, seeded())
+    free = sgld(gradient_of(normal_energy), torch.full((500, 2), 0.5), 6, 0.1, 0.5, seeded())
     assert free.min() < 0
     assert free.max() > 1
 
