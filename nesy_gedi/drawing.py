@@ -90,7 +90,9 @@ def draw_samples(
     with frozen(network):
         for size in _progress([min(chunk, count - done) for done in range(0, count, chunk)], console):
             start = support.noise((size, *_shape(network)), generator)
-            parts.append(sgld(network.energy_gradient, start, steps, alpha, sigma, generator, support.bounds))
+            parts.append(
+                sgld(network.energy_gradient(), start, steps, alpha, sigma, generator, support.bounds)
+            )
     states = torch.cat(parts)
     with torch.no_grad():
         energies = torch.cat([network.energy(part) for part in states.split(chunk)])

@@ -2,10 +2,12 @@
 
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nesy_gedi.gedi import dense
+from nesy_gedi.gedi.convolutional import POOLED, Kernels
 
 LEAK = 0.2  # negative slope of every LeakyReLU (paper, Tables 6 and 8)
 
@@ -52,16 +54,15 @@ class Convolution(nn.Linear):
         """``(batch, inputs, height, width)`` to ``(batch, outputs, height, width)``."""
         return F.conv2d(images, self.kernel(), self.bias, padding=self.shape[-1] // 2)
 
-    def then_pool(self, images: Tensor) -> Tensor:
-        """``avg_pool2d(self(images), 2)`` as one convolution of stride 2 with a kernel one larger.
+    def kernel_then_pool(self) -> Tensor:
+        """A kernel one larger, with which a convolution of stride 2 gives ``avg_pool2d(self(images), 2)``.
 
         Both are linear, so the average of the four shifted kernels gives the same result; of a 3x3
         convolution with 4/9 of the multiplications.
         """
         kernel = self.kernel()
         columns = F.pad(kernel, (0, 1)) + F.pad(kernel, (1, 0))
-        kernel = F.pad(columns, (0, 0, 0, 1)) + F.pad(columns, (0, 0, 1, 0))
-        return F.conv2d(images, kernel / 4, self.bias, stride=2, padding=self.shape[-1] // 2)
+        return (F.pad(columns, (0, 0, 0, 1)) + F.pad(columns, (0, 0, 1, 0))) / 4
 
 
 class ResNet(nn.Module):
@@ -80,16 +81,25 @@ class ResNet(nn.Module):
         self.shortcut = Convolution(channels, width, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features ``(batch, F)``, averaged over positions."""
+        """Features ``(batch, F)``, averaged over positions: the equations as they stand."""
         conv = cast(list[Convolution], self.convolutions)
-        hidden = conv[1].then_pool(F.leaky_relu(conv[0](images), LEAK))
-        hidden = hidden + self.shortcut.then_pool(images)
+        hidden = F.avg_pool2d(conv[1](F.leaky_relu(conv[0](images), LEAK)), 2)
+        hidden = hidden + self.shortcut(F.avg_pool2d(images, 2))
         inner = conv[2](F.leaky_relu(hidden, LEAK))
-        hidden = conv[3].then_pool(F.leaky_relu(inner, LEAK)) + F.avg_pool2d(hidden, 2)
+        hidden = F.avg_pool2d(conv[3](F.leaky_relu(inner, LEAK)), 2) + F.avg_pool2d(hidden, 2)
         for first, second in ((conv[4], conv[5]), (conv[6], conv[7])):
             inner = first(F.leaky_relu(hidden, LEAK))
             hidden = hidden + second(F.leaky_relu(inner, LEAK))
         return hidden.mean((2, 3))
+
+    def kernels(self, dtype: torch.dtype) -> Kernels:
+        """The same network for :mod:`.convolutional`, in another type."""
+        layers = [*cast(list[Convolution], self.convolutions), self.shortcut]
+        weights = [layer.kernel() for layer in layers]
+        for k in POOLED:
+            weights[k] = layers[k].kernel_then_pool()
+        formatted = (w.to(dtype, memory_format=torch.channels_last) for w in weights)
+        return Kernels(tuple(formatted), tuple(layer.bias.to(dtype) for layer in layers), LEAK)
 
     def hidden_weights(self) -> list[Tensor]:
         """The matrices between hidden layers: all 3x3 convolutions but the first."""

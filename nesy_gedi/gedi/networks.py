@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError, check_ranges, unknown
-from nesy_gedi.gedi import dense
+from nesy_gedi.gedi import convolutional, dense
 from nesy_gedi.gedi.encoders import LEAK, MLP, ResNet, kaiming
 
 
@@ -70,7 +71,8 @@ class GEDINetwork(nn.Module):
 
     Args:
         config: shapes and sizes.
-        precision: ``fp32`` or ``bf16``; bf16 is used inside the encoder only, logits are always fp32.
+        precision: one of :data:`~nesy_gedi.gedi.precision.PRECISIONS` but ``auto``; it is the ResNet's,
+            logits are always fp32.
     """
 
     def __init__(self, config: NetworkConfig, precision: str = "fp32") -> None:
@@ -92,13 +94,10 @@ class GEDINetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Encoder output ``(batch, width)``, fp32."""
-        if isinstance(self.encoder, MLP):  # too small to gain anything from bf16
+        # an MLP is too small to gain anything from bf16
+        if isinstance(self.encoder, MLP) or self.precision == "fp32":
             return cast(Tensor, self.encoder(images))
-        device = images.device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            images = images.contiguous(memory_format=torch.channels_last)
-            features: Tensor = self.encoder(images)
-        return features.float()
+        return convolutional.features(self.encoder.kernels(self._type), images)
 
     def project(self, features: Tensor) -> Tensor:
         """The projector's output for features ``(batch, width)``: ``(batch, units)``."""
@@ -130,12 +129,25 @@ class GEDINetwork(nn.Module):
         """E(x) = -logsumexp(f(x)) ``(batch,)``, nats."""
         return energy_of(self.logits(images))
 
-    def energy_gradient(self, images: Tensor) -> Tensor:
-        """∂E/∂x of every image, of the shape of ``images``, detached; parameters get no gradient."""
-        if isinstance(self.encoder, MLP) and dense.is_dense(self.projector) and self.prototypes is None:
-            layers = [*self.encoder.layers(), *self.projector]
-            return dense.energy_gradient(layers, self.config.temperature, images)
-        return gradient_of(self.energy)(images)
+    @torch.no_grad()
+    def energy_gradient(self) -> Callable[[Tensor], Tensor]:
+        """∂E/∂x with the present weights, a map of ``(batch, channels, height, width)``, detached."""
+        dense_head = dense.is_dense(self.projector) and self.prototypes is None
+        temperature = self.config.temperature
+        if isinstance(self.encoder, MLP) and dense_head:
+            return partial(dense.energy_gradient, [*self.encoder.layers(), *self.projector], temperature)
+        if isinstance(self.encoder, MLP) or self.precision == "fp32":
+            return gradient_of(self.energy)
+        of_features = (
+            partial(dense.energy_gradient, self.projector, temperature)
+            if dense_head
+            else gradient_of(lambda features: energy_of(self.head(self.project(features))))
+        )
+        return partial(convolutional.image_gradient, self.encoder.kernels(self._type), of_features)
+
+    @property
+    def _type(self) -> torch.dtype:
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
     @torch.no_grad()
     def centre(self, images: Tensor) -> None:

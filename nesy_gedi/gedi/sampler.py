@@ -89,7 +89,7 @@ def sgld(
     On E(x) = x²/2 the stationary variance is σ²/(2α - α²).
 
     Args:
-        gradient: ∇E of states ``(batch, ...)``, detached: a network's ``energy_gradient``, or that of any
+        gradient: ∇E of states ``(batch, ...)``, detached: a network's ``energy_gradient()``, or that of any
             energy by :func:`~nesy_gedi.gedi.networks.gradient_of`.
         start: ``(batch, ...)``; not changed.
         steps: number of steps.
@@ -176,7 +176,7 @@ def sample_step(network: GEDINetwork, buffer: ReplayBuffer, config: SamplerConfi
     where, start = buffer.draw(config.count, config.restart_probability)
     with frozen(network):
         images = sgld(
-            network.energy_gradient,
+            network.energy_gradient(),
             start,
             config.steps,
             config.step_size,

@@ -39,7 +39,7 @@ def points(count=8):
 def test_written_out_gradient_is_that_of_the_energy(shape, classes, temperature):
     network = network_of(*shape, classes, temperature)
     x = points()
-    found = network.energy_gradient(x)
+    found = network.energy_gradient()(x)
     torch.testing.assert_close(found, gradient_of(network.energy)(x), rtol=1e-9, atol=1e-12)
     assert found.shape == x.shape
     step = 1e-6
@@ -55,14 +55,14 @@ def test_written_out_gradient_is_that_of_the_energy(shape, classes, temperature)
 def test_a_network_with_other_layers_has_the_gradient_of_its_energy(others):
     network = network_of(**others).eval()
     x = points()
-    torch.testing.assert_close(network.energy_gradient(x), gradient_of(network.energy)(x))
+    torch.testing.assert_close(network.energy_gradient()(x), gradient_of(network.energy)(x))
 
 
 @pytest.mark.parametrize("others", [{}, {"projection": 4}])
 def test_parameters_and_inputs_are_left_alone(others):
     network = network_of(**others)
     x = points().requires_grad_(True)
-    found = network.energy_gradient(x)
+    found = network.energy_gradient()(x)
     assert not found.requires_grad
     assert x.grad is None
     assert all(parameter.grad is None for parameter in network.parameters())

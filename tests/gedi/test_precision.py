@@ -31,11 +31,11 @@ def test_absent_cuda_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "abilities", "chosen"),
     [
-        ("auto", {"avx2": True, "amx_bf16": False, "avx512_bf16": False}, "fp32"),
+        ("auto", {"avx2": True, "amx_bf16": False, "avx512_bf16": False}, "fp32-fused"),
         ("auto", {"avx2": True, "avx512_bf16": True}, "bf16"),
         ("auto", {"amx_bf16": True, "avx512_bf16": False}, "bf16"),
-        ("auto", {"avx512_f": True, "amx_tile": True, "amx_int8": True}, "fp32"),
-        ("auto", {"neon": True}, "fp32"),
+        ("auto", {"avx512_f": True, "amx_tile": True, "amx_int8": True}, "fp32-fused"),
+        ("auto", {"neon": True}, "fp32-fused"),
         ("fp32", {"amx_bf16": True, "avx512_bf16": True}, "fp32"),
         ("bf16", {"avx2": True}, "bf16"),
     ],
@@ -47,7 +47,7 @@ def test_precision_on_a_processor(monkeypatch, asked, abilities, chosen):
 
 @pytest.mark.parametrize(
     ("asked", "native", "chosen"),
-    [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
+    [("auto", True, "bf16"), ("auto", False, "fp32-fused"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
 )
 def test_precision_on_a_gpu(monkeypatch, asked, native, chosen):
     """Emulated bf16 is slower than fp32."""
