@@ -59,8 +59,8 @@ def seeded():
 def test_steps_move_the_weights_as_the_equations_do(precision, close):
     """After three updates, relative to how far the weights have moved.
 
-    Batches are joined in ours, so that even in fp32 the last bits of sums over images differ; Adam's first steps
-    go by the sign of each gradient, in which bf16 errs where it is small.
+    Batches are joined in ours, so that even in fp32 the last bits of sums over images differ; Adam's first
+    steps go by the sign of each gradient, in which bf16 errs where it is small.
     """
     trainer, twin = trainer_of(precision), trainer_of("fp32")
     twin.network.load_state_dict(trainer.network.state_dict())
