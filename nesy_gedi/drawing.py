@@ -79,20 +79,21 @@ def draw_samples(
         UserError: there is no such run, another version wrote it, or the chains left all bounds.
     """
     network, description = load_run(run)
-    alpha = recorded(description, run, "config", "sampler", "step_size")
-    sigma = recorded(description, run, "config", "sampler", "noise_std")
+    alpha, sigma, most = (
+        recorded(description, run, "config", "sampler", key)
+        for key in ("step_size", "noise_std", "largest_move")
+    )
     low, high = recorded(description, run, "data", "range")
     support = Support(low, high, recorded(description, run, "data", "bounded"))
     steps = default_steps(support.bounded) if steps is None else steps
     chunk = _CHUNK if support.bounded else _VECTOR_CHUNK
     generator = torch.Generator().manual_seed(seed)
     parts = []
+    gradient = network.energy_gradient()
     with frozen(network):
         for size in _progress([min(chunk, count - done) for done in range(0, count, chunk)], console):
             start = support.noise((size, *_shape(network)), generator)
-            parts.append(
-                sgld(network.energy_gradient(), start, steps, alpha, sigma, generator, support.bounds)
-            )
+            parts.append(sgld(gradient, start, steps, alpha, sigma, generator, support.bounds, most))
     states = torch.cat(parts)
     with torch.no_grad():
         energies = torch.cat([network.energy(part) for part in states.split(chunk)])

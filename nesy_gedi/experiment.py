@@ -19,7 +19,7 @@ from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress
 from nesy_gedi.reporting.run import CONFIG, METRICS, RESULT, RunFolder, environment, free_folder
-from nesy_gedi.reporting.table import print_table, reading_sentence
+from nesy_gedi.reporting.table import print_table, reading_sentence, rollback_sentence
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
 from nesy_gedi.results import Attempt, SeedResult, learned_probabilities
@@ -59,6 +59,7 @@ class Experiment:
         self.progress = Progress(console, self.learner.config.epochs, self.learner.optima())
         self.stop = StopRequest()
         self.saved_at = time.monotonic()
+        self.said: set[str] = set()  # of rollbacks
 
     @classmethod
     def resume(cls, run: str | Path, console: Console) -> "Experiment":
@@ -172,6 +173,8 @@ class Experiment:
         print_table(self.console, title, self.reached.results, self._published(), named)
         if result.reads_as is not None:
             self._say(reading_sentence(self.learner.domain, result.reads_as))
+        for rollback in result.rollbacks:
+            self._say(rollback_sentence(rollback))
         for head, value in attempt.probabilities.items():
             self._say(f"learned: {value:.3f} :: {head}")
         if not named:
@@ -194,6 +197,11 @@ class Experiment:
         self.folder.append_metrics({"seed": seed, "attempt": attempt, **asdict(metrics)})
         self.reached.lines += 1
         again = f" restart {attempt}" if attempt else ""
+        for rollback in metrics.rollbacks:
+            sentence = f"seed {seed}{again}  {rollback_sentence(rollback)}"
+            if sentence not in self.said:
+                self.said.add(sentence)
+                self._say(sentence)
         self.progress.update(f"seed {seed}{again}", metrics)
 
     def _write_result(self) -> None:

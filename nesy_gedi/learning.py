@@ -187,6 +187,7 @@ class Learner:
             collapsed,
             excess(terms, self.optima(), self._allowed()),
             learned_probabilities(trainer),
+            metrics.rollbacks,
         )
 
     def _allowed(self) -> dict[str, float]:
@@ -271,6 +272,7 @@ class Learner:
             attempt.satisfied,
             reads_as,
             attempt.probabilities,
+            attempt.rollbacks,
         )
 
 

@@ -10,11 +10,12 @@ import torch
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.data.mnist import resolve_data_dir
 from nesy_gedi.data.sets import DATA_SETS, load_data_set
-from nesy_gedi.errors import UserError
+from nesy_gedi.errors import UserError, unknown
 from nesy_gedi.examples_file import read_examples
 from nesy_gedi.gedi.config import merge, parse_assignments
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.precision import choose_device, choose_precision
+from nesy_gedi.gedi.stability import STABILISERS
 from nesy_gedi.learning import Learner
 from nesy_gedi.logic.circuit import ConstraintCircuit
 from nesy_gedi.logic.declarations import Program
@@ -53,6 +54,7 @@ class Request:
     assignments: tuple[str, ...] = ()
     trust_program: bool = False
     compile_timeout: float = 60.0
+    stabilise: str | None = None
     save_seconds: float = 30.0
 
 
@@ -128,6 +130,10 @@ def _changes(request: Request) -> Mapping[str, Any]:
         options["clusters"] = request.clusters
     if request.epochs:
         options["epochs"] = request.epochs
+    if request.stabilise is not None:
+        if request.stabilise not in STABILISERS:
+            raise unknown("stabiliser", request.stabilise, STABILISERS)
+        options = merge(options, STABILISERS[request.stabilise])
     return merge(options, changes)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nesy_gedi.evaluation.clustering import ClusteringScore
 from nesy_gedi.gedi.networks import GEDINetwork
+from nesy_gedi.gedi.stability import Rollback
 from nesy_gedi.gedi.trainer import Trainer
 from nesy_gedi.logic.bound import ExampleConstraint
 from nesy_gedi.logic.examples import Readings
@@ -28,6 +29,7 @@ class SeedResult:
         reads_as: for each class of the labels the one that most of its test images are read as; None
             without a program, whose names they are.
         probabilities: the program's learnable probabilities as learned.
+        rollbacks: returns to an earlier state, of the training that was kept.
     """
 
     seed: int
@@ -38,6 +40,7 @@ class SeedResult:
     satisfied: float | None
     reads_as: tuple[int, ...] | None
     probabilities: dict[str, float]
+    rollbacks: tuple[Rollback, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """All of it in one flat table, the scores by their own names (None where there are none)."""
@@ -69,6 +72,7 @@ class Attempt:
         collapsed: most images lie in one cluster.
         excess: how far the terms of ``restart_above`` ended above what it allows, nats; 0 is good enough.
         probabilities: the program's learnable probabilities as learned.
+        rollbacks: returns to an earlier state on the way.
     """
 
     network: GEDINetwork
@@ -77,6 +81,7 @@ class Attempt:
     collapsed: bool
     excess: float
     probabilities: dict[str, float]
+    rollbacks: tuple[Rollback, ...] = ()
 
     @property
     def merit(self) -> tuple[bool, float, float]:

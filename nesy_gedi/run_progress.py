@@ -2,17 +2,19 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from nesy_gedi.evaluation.clustering import ClusteringScore
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
-from nesy_gedi.gedi.resuming import restore, training_state
+from nesy_gedi.gedi.stability import Rollback
 from nesy_gedi.gedi.trainer import Trainer
+from nesy_gedi.gedi.training_state import restore, training_state
 from nesy_gedi.results import Attempt, SeedResult
 
 State = dict[str, Any]
+_TOLD = ("terms", "satisfied", "collapsed", "excess", "probabilities")  # by an attempt, beside its network
 
 
 @dataclass
@@ -102,19 +104,24 @@ class RunProgress:
 
 
 def _attempt_state(attempt: Attempt) -> State:
-    fields = ("terms", "satisfied", "collapsed", "excess", "probabilities")
-    told = {name: getattr(attempt, name) for name in fields}
-    return {"network": attempt.network.state_dict(), **told}
+    told = {name: getattr(attempt, name) for name in _TOLD}
+    rollbacks = [asdict(rollback) for rollback in attempt.rollbacks]
+    return {"network": attempt.network.state_dict(), "rollbacks": rollbacks, **told}
 
 
 def _attempt(state: Mapping[str, Any], config: NetworkConfig, precision: str) -> Attempt:
     network = GEDINetwork(config, precision)
     network.load_state_dict(state["network"])
-    fields = ("terms", "satisfied", "collapsed", "excess", "probabilities")
-    return Attempt(network, **{name: state[name] for name in fields})
+    rollbacks = _rollbacks(state["rollbacks"])
+    return Attempt(network, rollbacks=rollbacks, **{name: state[name] for name in _TOLD})
 
 
 def _result(row: Mapping[str, Any]) -> SeedResult:
     score = row["score"] and ClusteringScore(**row["score"])
     reads_as = row["reads_as"] and tuple(row["reads_as"])
-    return replace(SeedResult(**row), score=score, reads_as=reads_as)
+    rollbacks = _rollbacks(row["rollbacks"])
+    return replace(SeedResult(**row), score=score, reads_as=reads_as, rollbacks=rollbacks)
+
+
+def _rollbacks(rows: Sequence[Mapping[str, Any]]) -> tuple[Rollback, ...]:
+    return tuple(Rollback(**row) for row in rows)

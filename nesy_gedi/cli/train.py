@@ -29,8 +29,13 @@ _COMMON = [
     click.option(
         "--data-dir", metavar="DIR", help="Where data sets lie. [default: $NESY_GEDI_DATA, else data]"
     ),
-    click.option("--precision", metavar="NAME", default="auto", help="auto, fp32 or bf16."),
+    click.option("--precision", metavar="NAME", default="auto", help="auto, bf16, fp32-fused or fp32."),
     click.option("--device", metavar="NAME", default="auto", help="auto, cpu or cuda."),
+    click.option(
+        "--stabilise",
+        metavar="NAME",
+        help="off, paper (the bare algorithm) or default. [default: as the preset has it]",
+    ),
     click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/PROGRAM-METHOD-N]"),
     click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting."),
     click.option(

@@ -63,6 +63,8 @@ def epochs_of(path: Path, seed: int, terms: Terms) -> list[dict[str, Any]]:
             row = json.loads(line)
             if row["seed"] == seed:
                 epochs = attempts.setdefault(row["attempt"], [])
+                while epochs and epochs[-1]["epoch"] >= row["epoch"]:  # before the training went back
+                    epochs.pop()
                 before = epochs[-1]["terms"] if epochs else {}
                 epochs.append({"epoch": row["epoch"], "terms": {**before, **row["terms"]}})
     except (OSError, ValueError, KeyError, TypeError):

@@ -13,6 +13,7 @@ from nesy_gedi.gedi.methods import METHODS, Method
 from nesy_gedi.gedi.networks import NetworkConfig
 from nesy_gedi.gedi.optimizers import OPTIMIZERS
 from nesy_gedi.gedi.sampler import SamplerConfig
+from nesy_gedi.gedi.stability import StabilityConfig
 from nesy_gedi.gedi.terms import TERMS
 
 if sys.version_info >= (3, 11):
@@ -93,6 +94,7 @@ class TrainConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     augmentation: Augmentation = AFFINE
     naming: NamingConfig = field(default_factory=NamingConfig)
+    stability: StabilityConfig = field(default_factory=StabilityConfig)
     clusters: int = 0
     epochs: int = 30
     batch_size: int = 60

@@ -20,6 +20,11 @@ def generative(data_logits: Tensor, sample_logits: Tensor) -> Tensor:
     return energy_of(data_logits).mean() - energy_of(sample_logits).mean()
 
 
+def squared_energy(data_logits: Tensor, sample_logits: Tensor) -> Tensor:
+    """Mean squared energy of data plus that of samples, nats², both ``(batch, classes)``."""
+    return energy_of(data_logits).square().mean() + energy_of(sample_logits).square().mean()
+
+
 def invariance(logits: Tensor, other_logits: Tensor) -> Tensor:
     """INV: cross-entropy CE(p(y|x'), p(y|x)) between two views ``(batch, classes)``.
 

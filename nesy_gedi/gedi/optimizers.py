@@ -51,9 +51,21 @@ def make_optimizers(
     return optimizers
 
 
-def set_learning_rate(optimizers: list[torch.optim.Optimizer], schedule: str, progress: float) -> None:
-    """Set every learning rate for a share ``progress`` in [0, 1] of the training."""
-    factor = 1.0 if schedule == "constant" else cosine_factor(progress)
+def set_learning_rate(
+    optimizers: list[torch.optim.Optimizer],
+    schedule: str,
+    progress: float,
+    scale: float = 1.0,
+    warm_up: float = 0.0,
+) -> None:
+    """Set every learning rate for a share ``progress`` in [0, 1] of the training.
+
+    Args:
+        scale: times all of them.
+        warm_up: share over which a constant schedule rises from near 0.
+    """
+    rising = min(1.0, max(progress, 1e-3) / warm_up) if warm_up else 1.0
+    factor = scale * (rising if schedule == "constant" else cosine_factor(progress))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = factor * group["peak"]

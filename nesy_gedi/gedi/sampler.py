@@ -51,6 +51,7 @@ class SamplerConfig:
             1; with α = 1, σ = 0.01 the chain looks for the energy's low region.
         buffer_size: chains kept.
         restart_probability: share of the drawn chains that start anew from uniform noise.
+        largest_move: of a coordinate in one step, before noise (JEM++, Yang & Ji 2021); 0 for any.
     """
 
     count: int = 60
@@ -59,6 +60,7 @@ class SamplerConfig:
     noise_std: float = 0.01
     buffer_size: int = 10_000
     restart_probability: float = 0.05
+    largest_move: float = 0.0
 
     def __post_init__(self) -> None:
         positive = (0.0, math.inf)
@@ -71,6 +73,7 @@ class SamplerConfig:
                 "step_size": positive,
                 "noise_std": positive,
                 "restart_probability": (0.0, 1.0),
+                "largest_move": (0.0, math.inf),
             },
         )
 
@@ -83,6 +86,7 @@ def sgld(
     noise_std: float,
     generator: torch.Generator,
     bounds: tuple[float, float] | None = None,
+    largest_move: float = 0.0,
 ) -> Tensor:
     """Run x <- x - α ∇E(x) + σ ε for a number of steps, in fp32.
 
@@ -97,15 +101,18 @@ def sgld(
         noise_std: σ.
         generator: source of ε.
         bounds: clamp to this interval after each step, if given.
+        largest_move: α ∇E is clamped to this, if above 0.
 
     Returns:
         The last state ``(batch, ...)``, detached.
     """
     x = start.detach().float()
     for _ in range(steps):
-        slope = gradient(x)
+        move = step_size * gradient(x)
+        if largest_move:
+            move = move.clamp_(-largest_move, largest_move)
         noise = torch.randn(x.shape, generator=generator, device=x.device)
-        x = x - step_size * slope + noise_std * noise
+        x = x - move + noise_std * noise
         if bounds is not None:
             x = x.clamp_(*bounds)
     return x
@@ -160,6 +167,12 @@ class ReplayBuffer:
         anew = torch.rand(count, generator=self.generator, device=device) < restart_probability
         return where, torch.where(anew.view(-1, *[1] * (states.dim() - 1)), noise, states)
 
+    def saturation(self) -> float:
+        """Share of the first chains' pixels that are at an end of their range; 0 where there is none."""
+        shown = self.images[:256]
+        ends = (shown == self.support.low) | (shown == self.support.high)
+        return ends.float().mean().item() if self.support.bounded else 0.0
+
     def store(self, where: Tensor, states: Tensor) -> None:
         """Put the states ``(count, *shape)`` back at their positions."""
         self.images[where] = states.to(self.dtype)
@@ -183,6 +196,7 @@ def sample_step(network: GEDINetwork, buffer: ReplayBuffer, config: SamplerConfi
             config.noise_std,
             buffer.generator,
             bounds=buffer.support.bounds,
+            largest_move=config.largest_move,
         )
     buffer.store(where, images)
     return images

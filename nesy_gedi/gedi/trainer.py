@@ -15,16 +15,14 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.constraint import Constraint
 from nesy_gedi.gedi.naming import Clusters, best_namings, rename_clusters
-from nesy_gedi.gedi.networks import GEDINetwork
+from nesy_gedi.gedi.networks import GEDINetwork, energy_of
+from nesy_gedi.gedi.objectives import squared_energy
 from nesy_gedi.gedi.optimizers import make_optimizers, set_learning_rate
 from nesy_gedi.gedi.sampler import ReplayBuffer, Support, sample_step
+from nesy_gedi.gedi.stability import DivergedError, Guard, Rollback
 from nesy_gedi.gedi.terms import TERMS, StepOutputs
 
 _INITIAL_IMAGES = 600  # images that the start of the projector is centred on
-
-
-class NotFiniteError(UserError):
-    """A term of the loss is NaN or infinite; the message names the step and the term."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class EpochMetrics:
         satisfied: share of the examples whose most likely reading satisfies the constraint, when counted.
         largest_cluster: share of the images in the largest cluster, when counted.
         renamed: whether the clusters were given other names.
+        rollbacks: returns to an earlier state so far in this training.
     """
 
     epoch: int
@@ -62,6 +61,7 @@ class EpochMetrics:
     satisfied: float | None = None
     largest_cluster: float | None = None
     renamed: bool = False
+    rollbacks: tuple[Rollback, ...] = ()
 
 
 class Trainer:
@@ -84,7 +84,7 @@ class Trainer:
     ) -> None:
         if config.method.uses("nesy") and data.constraint is None:
             raise UserError("the method has a weight for nesy, but there is no program; give one")
-        self.config, self.data, self.device = config, data, device
+        self.config, self.data, self.device, self.seed = config, data, device, seed
         self.images = data.images.to(device)
         self.examples = data.examples.to(device)
         self.constraint = data.constraint
@@ -115,6 +115,7 @@ class Trainer:
             if config.method.uses("gen")
             else None
         )
+        self.guard = Guard(config.stability)
         self.step = 0  # updates done
         self.epoch = 0  # epochs done
         self.order: Tensor | None = None  # of the examples, in the epoch under way
@@ -131,51 +132,68 @@ class Trainer:
                 raises ends the training there.
 
         Raises:
-            NotFiniteError: a term is not finite.
+            DivergedError: the training ran away, and going back to an earlier state did not help.
         """
         while self.epoch < self.config.epochs:
             started = time.perf_counter() - self.spent
-            self.network.train()
-            if self.order is None:
-                self.order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
-                self.totals = {}
-            for rows in self.order.split(self.batch)[self.step - self.epoch * self.steps_per_epoch :]:
-                for term, value in self._train_step(rows).items():
-                    total = self.totals.setdefault(term, [0.0, 0.0])
-                    total[0] += value * len(rows)
-                    total[1] += len(rows)
-                self.spent = time.perf_counter() - started
-                after_step()
+            try:
+                self._finish_epoch(started, after_step)
+            except DivergedError as error:
+                self.guard.roll_back(self, error)
+                continue
             naming = self._name_clusters(self.epoch + 1)
             self.epoch, self.order, self.spent = self.epoch + 1, None, 0.0
             seconds = time.perf_counter() - started
             terms = {term: total / count for term, (total, count) in self.totals.items()}
-            yield EpochMetrics(self.epoch, terms, self.examples.numel() / seconds, seconds, *naming)
+            speed, rollbacks = self.examples.numel() / seconds, tuple(self.guard.done)
+            yield EpochMetrics(self.epoch, terms, speed, seconds, *naming, rollbacks)
+
+    def _finish_epoch(self, started: float, after_step: Callable[[], None]) -> None:
+        """The steps that are left of the epoch under way; ``started`` is when it began, without pauses."""
+        self.network.train()
+        if self.order is None:
+            self.order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
+            self.totals = {}
+        for rows in self.order.split(self.batch)[self.step - self.epoch * self.steps_per_epoch :]:
+            self.guard.keep(self)
+            for term, value in self._train_step(rows).items():
+                total = self.totals.setdefault(term, [0.0, 0.0])
+                total[0] += value * len(rows)
+                total[1] += len(rows)
+            self.spent = time.perf_counter() - started
+            after_step()
 
     def _train_step(self, rows: Tensor) -> dict[str, float]:
         """One update from the examples ``(batch,)``; returns the value of every term in nats."""
         progress = self.step / (self.config.epochs * self.steps_per_epoch)
-        set_learning_rate(self.optimizers, self.config.schedule, progress)
+        stability = self.config.stability
+        set_learning_rate(
+            self.optimizers, self.config.schedule, progress, self.guard.factor, stability.warm_up
+        )
         names = self.config.method.terms_at(progress)
         if self.config.method.freeze_encoder and "gen" not in names:
             self.network.encoder.requires_grad_(False)
         step = self._outputs(rows, sampled="gen" in names)
         terms = {name: TERMS[name].value(step) for name in names}
-        values = torch.stack(list(terms.values())).detach().tolist()
-        for term, value in zip(terms, values, strict=True):
+        energy = [] if step.samples is None else [energy_of(step.samples).mean()]
+        values = torch.stack([*terms.values(), *energy]).detach().tolist()
+        for term, value in zip(terms, values[: len(terms)], strict=True):
             if not math.isfinite(value):
-                raise NotFiniteError(
-                    f"the loss is not finite: {term} is {value} at step {self.step + 1}; lower "
-                    f"learning_rate or muon_learning_rate, or the weight of {term}"
-                )
+                raise DivergedError(f"{term} is {value}")
+        found = dict(zip(terms, values[: len(terms)], strict=True))
+        self.guard.check(found, values[-1] if energy else None, progress, self.config.network.classes)
         weighted = [self.config.weight_at(term, progress) * value for term, value in terms.items()]
+        if stability.energy_l2 and step.samples is not None:
+            weighted.append(stability.energy_l2 * squared_energy(torch.cat(step.logits), step.samples))
         for optimizer in self.optimizers:  # what the constraint learns is not in the network
             optimizer.zero_grad(set_to_none=True)
         torch.stack(weighted).sum().backward()
+        if stability.gradient_norm:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), stability.gradient_norm)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        return dict(zip(terms, values, strict=True))
+        return found
 
     def _outputs(self, rows: Tensor, sampled: bool) -> StepOutputs:
         """One forward pass over the views of the examples ``(batch,)`` and, if asked, samples together."""

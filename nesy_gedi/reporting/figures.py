@@ -27,7 +27,8 @@ def terms_figure(path: Path, metrics_file: Path, seed: int, optima: Mapping[str,
     lines = [json.loads(line) for line in metrics_file.read_text(encoding="utf-8").splitlines()]
     lines = [line for line in lines if line["seed"] == seed]
     last = max(line["attempt"] for line in lines)
-    lines = [line for line in lines if line["attempt"] == last]
+    # where the training went back, an epoch's last line counts
+    lines = list({line["epoch"]: line for line in lines if line["attempt"] == last}.values())
     terms = list(dict.fromkeys(term for line in lines for term in line["terms"]))
     figure, axes = plt.subplots(1, len(terms), figsize=(3.2 * len(terms), 2.6), squeeze=False)
     for axis, term in zip(axes[0], terms, strict=True):

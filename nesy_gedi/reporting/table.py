@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from nesy_gedi.gedi.stability import Rollback
 from nesy_gedi.results import SeedResult
 
 NAMED = {"accuracy": "accuracy", "matched_accuracy": "matched", "nmi": "NMI"}
@@ -70,6 +71,14 @@ def reading_sentence(names: Sequence[str], reads_as: Sequence[int]) -> str:
         return f"every image is read as {names[reads_as[0]]}: a reasoning shortcut, or nothing learned"
     pairs = ", ".join(f"{names[k]} as {names[reads_as[k]]}" for k in wrong)
     return f"not the intended reading: {pairs} (`nesy-gedi program audit` lists what the program allows)"
+
+
+def rollback_sentence(rollback: Rollback) -> str:
+    """What happened, and what was done about it."""
+    return (
+        f"ran away at step {rollback.step} ({rollback.reason}): back to step {rollback.back_to}, with other "
+        "random numbers and half the learning rate"
+    )
 
 
 def _spread(values: Sequence[float | None]) -> str:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from tiny_training import CONFIG, digits, learner_of, shipped
 
-from nesy_gedi.gedi.resuming import PREVIOUS, STATE, StateFiles, restore, training_state
+from nesy_gedi.gedi.resuming import PREVIOUS, STATE, StateFiles
 from nesy_gedi.gedi.trainer import Trainer, TrainingData
+from nesy_gedi.gedi.training_state import restore, training_state
 
 NAMING = replace(CONFIG.naming, searches=3, starts=3)
 

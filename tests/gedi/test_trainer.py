@@ -18,7 +18,8 @@ from nesy_gedi.data.augment import Augmentation
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.config import NamingConfig
 from nesy_gedi.gedi.methods import Method
-from nesy_gedi.gedi.trainer import NotFiniteError, Trainer, TrainingData
+from nesy_gedi.gedi.stability import DivergedError, StabilityConfig
+from nesy_gedi.gedi.trainer import Trainer, TrainingData
 
 
 def weights_after(config, data, seed):
@@ -108,13 +109,12 @@ def test_without_a_constraint_clusters_are_found_but_not_named():
 
 
 def test_term_that_is_not_finite_stops_the_run_with_step_and_term_named():
-    trainer = Trainer(config_of(batch_size=30), data_of(30, Watched(30, broken_from=5)), seed=0)
+    config = config_of(batch_size=30, stability=StabilityConfig(rollbacks=0))
+    trainer = Trainer(config, data_of(30, Watched(30, broken_from=5)), seed=0)
     epochs = trainer.run()
     assert next(epochs).epoch == 1
     before = None
-    with pytest.raises(
-        NotFiniteError, match=r"not finite: nesy is nan at step 5; lower .* or the weight of nesy"
-    ):
+    with pytest.raises(DivergedError, match=r"ran away at step 5: nesy is nan; lower learning_rate"):
         before = copy.deepcopy(trainer.network.state_dict()), next(epochs)
     assert before is None
     assert trainer.step == 4
@@ -124,7 +124,7 @@ def test_term_that_is_not_finite_stops_the_run_with_step_and_term_named():
 def test_huge_learning_rate_stops_the_run():
     network = dataclasses.replace(config_of().network, temperature=0.0)
     config = config_of(network=network, learning_rate=1e30, method=Method({"gen": 1.0}))
-    with pytest.raises(NotFiniteError, match=r"gen is (nan|-?inf) at step 2; lower learning_rate"):
+    with pytest.raises(DivergedError, match=r"step 2 after 3 rollbacks: gen is (nan|-?inf|-?\d.*nats)"):
         list(Trainer(config, data_of(), seed=0).run())
 
 
