@@ -2,8 +2,8 @@
 
     python -m benchmarks.stability [--seeds 10] [--steps 2000]
 
-GEDI on moons with Table 7's settings and logits that nothing bounds (temperature 0), which is where energies
-run away; each part of ``--stabilise default`` alone, all of them, and bounded logits. A run survives if nothing
+GEDI on moons with Table 7's settings and logits that nothing bounds (temperature 0), where energies run
+away; each part of ``--stabilise default`` alone, all of them, and bounded logits. A run survives if nothing
 is noticed to the end (:class:`nesy_gedi.gedi.stability.Guard`). docs/stability.md keeps the table.
 """
 

@@ -105,7 +105,8 @@ class Guard:
             return
         if trainer.buffer is not None and trainer.buffer.saturation() >= _SATURATED:
             raise DivergedError("the chains' pixels are all black or white")
-        self.good = copy.deepcopy({**training_state(trainer), "guard": None, "averages": self.averages})
+        now = {**training_state(trainer), "spent": 0.0, "guard": None, "averages": self.averages}
+        self.good = copy.deepcopy(now)
 
     def check(self, terms: dict[str, float], energy: float | None, progress: float, classes: int) -> None:
         """After the terms of a step are known, before they change anything.

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from tiny_training import CONFIG, digits, learner_of, shipped
 
 from nesy_gedi.gedi.resuming import PREVIOUS, STATE, StateFiles
+from nesy_gedi.gedi.stability import DivergedError, Guard, StabilityConfig
 from nesy_gedi.gedi.trainer import Trainer, TrainingData
 from nesy_gedi.gedi.training_state import restore, training_state
 
@@ -63,7 +65,9 @@ class _StoppedError(Exception):
 
 def new_trainer() -> Trainer:
     """Three epochs of four steps, with every kind of state: chains, searches, learnable probabilities."""
-    config = replace(CONFIG, epochs=3, sampler=replace(CONFIG.sampler, buffer_size=5), naming=NAMING)
+    stability = StabilityConfig(every=5)
+    sampler = replace(CONFIG.sampler, buffer_size=5)
+    config = replace(CONFIG, epochs=3, sampler=sampler, naming=NAMING, stability=stability)
     learner = learner_of(shipped("noisy_addition"), config)
     examples = learner.examples(60, 0)
     data = TrainingData(digits().train_images, examples.images, learner.constraint(examples))
@@ -99,14 +103,31 @@ def leaves(state: Any, where: str = "") -> dict[str, Any]:
     return {key: leaf for name, part in parts for key, leaf in leaves(part, f"{where}.{name}").items()}
 
 
+def ran_away_at(step: int) -> Callable[..., None]:
+    """A check that sends a training back once, from this step."""
+
+    def check(guard: Guard, terms: object, energy: object, progress: float, classes: int) -> None:
+        if not guard.done and round(progress * 12) == step:
+            raise DivergedError("for the test")
+
+    return check
+
+
 @pytest.mark.parametrize("steps", [1, 3, 4, 7, 11])
-def test_every_part_of_the_state_goes_on_bit_for_bit(steps: int) -> None:
+@pytest.mark.parametrize("back", [None, 3, 8])
+def test_every_part_of_the_state_goes_on_bit_for_bit(
+    monkeypatch: pytest.MonkeyPatch, steps: int, back: int | None
+) -> None:
+    """Also where the training has gone back to an earlier state, before it was stopped or after."""
+    if back is not None:
+        monkeypatch.setattr(Guard, "check", ran_away_at(back))
     straight, resumed = new_trainer(), new_trainer()
     epochs = [metrics.terms for metrics in straight.run()]
     restore(resumed, stopped_after(steps))
     assert resumed.step == steps
     last = [metrics.terms for metrics in resumed.run()]
     assert last == epochs[-len(last) :]
+    assert len(resumed.guard.done) == (back is not None)
     ours, theirs = (leaves(copied(training_state(trainer))) for trainer in (straight, resumed))
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -115,7 +136,9 @@ def test_every_part_of_the_state_goes_on_bit_for_bit(steps: int) -> None:
         assert same, name
 
 
-@pytest.mark.parametrize("part", ["buffer", "generator", "naming_generator", "optimizers", "constraint"])
+@pytest.mark.parametrize(
+    "part", ["buffer", "generator", "naming_generator", "optimizers", "constraint", "guard"]
+)
 def test_no_part_of_the_state_is_idle(part: str) -> None:
     """Each differs from that of a new trainer by the middle of a training, so leaving one out would show."""
     fresh = leaves(copied(training_state(new_trainer()))[part])
