@@ -23,8 +23,7 @@ def watch(values, name="gen", guard=None):
         terms, energy = ({"gen": value}, None) if name == "gen" else ({}, value)
         try:
             guard.check(terms, energy, 0.1, 4)
-        except DivergedError as error:
-            assert name in str(error)
+        except DivergedError:
             return step
     return None
 
@@ -51,9 +50,10 @@ def test_posteriors_that_stay_uniform_are_noticed_only_after_the_beginning():
     for _ in range(150):
         guard.check(stuck, None, 0.5, 4)
     guard.check({"inv": 1.0}, None, 0.5, 4)
+    for _ in range(200):
+        guard.check(stuck, None, 0.5, 4)
     with pytest.raises(DivergedError, match="inv stays at ln 4"):
-        for _ in range(201):
-            guard.check(stuck, None, 0.5, 4)
+        guard.check(stuck, None, 0.5, 4)
     guard.done = [Rollback(1, 0, "")] * 3  # such a run still ends, and its terms say what it is
     for _ in range(300):
         guard.check(stuck, None, 0.5, 4)
