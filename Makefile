@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install addition test format benchmark table programs clean
+.PHONY: install addition test format benchmark benchmark-training soak table programs clean
 
 install: $(INSTALLED)
 
@@ -29,6 +29,14 @@ format: install
 # What constraints cost, ours beside KLay, DeepProbLog and a gather by hand. About two minutes.
 benchmark: install
 	$(BIN)/python -m benchmarks.constraint
+
+# What a training costs, ours beside the plain equations. About seven minutes.
+benchmark-training: install
+	$(BIN)/python -m benchmarks.training
+
+# An hour of kills, signals, full disks and damaged files; nothing may be lost.
+soak: install
+	$(BIN)/python -m benchmarks.soak
 
 # The README's table; DATA is a folder with MNIST/raw (nesy-gedi data fetch mnist). An hour on two cores.
 DATA ?= data

@@ -1,18 +1,22 @@
 """A whole experiment: from what the user asked to the run folder and the table at the end."""
 
+import errno
 import statistics
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import confusion, predict
 from nesy_gedi.evaluation.failures import verdicts
 from nesy_gedi.gedi.checkpoint import WEIGHTS, save_network
+from nesy_gedi.gedi.distributed import World
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.resuming import StateFiles
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
@@ -28,6 +32,8 @@ from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stopping import StoppedError, StopRequest
 from nesy_gedi.stored_run import check_same, decisive, stored_request
 
+# a disk that is full, read-only or broken; Windows has no quotas
+_DISK = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 MEDIANS = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "seconds")
 
 
@@ -46,17 +52,21 @@ class Experiment:
     """
 
     def __init__(self, request: Request, console: Console, resumed: bool = False) -> None:
-        self.request, self.console = request, console
+        self.world = World()
+        self.request, self.console = request, console if self.world.leads else Console(quiet=True)
         self.prepared = prepare(request)
         self.learner, self.examples = self.prepared.learner, self.prepared.examples
         name = "-".join([self.name, self.prepared.method, *([str(self.examples)] if self.examples else [])])
-        path = Path(request.out) if request.out else free_folder(Path("runs"), name)
-        self.folder = RunFolder(path, resumed)
+        path = Path(request.out) if request.out else None
+        self.folder = self.world.once(
+            lambda: RunFolder(path or free_folder(Path("runs"), name), resumed, self.world.leads)
+        )
+        self.folder.writes = self.world.leads
         self.states = StateFiles(self.folder.path)
         self.reached = self._recovered() if resumed else RunProgress()
         if not resumed:
             self.folder.write_json(CONFIG, self.description())
-        self.progress = Progress(console, self.learner.config.epochs, self.learner.optima())
+        self.progress = Progress(self.console, self.learner.config.epochs, self.learner.optima())
         self.stop = StopRequest()
         self.saved_at = time.monotonic()
         self.said: set[str] = set()  # of rollbacks
@@ -104,6 +114,7 @@ class Experiment:
             "data": self.learner.images.describe(),
             "device": self.prepared.device,
             "precision": self.prepared.precision,
+            "processes": self.world.size,
             "environment": environment(),
         }
 
@@ -112,17 +123,30 @@ class Experiment:
 
         Raises:
             StoppedError: SIGINT or SIGTERM came; state and weights reached so far are saved.
-            UserError: another process trains in the folder.
+            UserError: another process trains in the folder, or it can no longer be written.
         """
-        with training(self.folder.path):
-            self._announce()
-            self._train()
-            # several seeds, one network to use: the one that its own examples, not the labels, speak for
-            assert self.reached.best is not None
-            place, chosen = self.reached.best
-            self._save(chosen.network, chosen.probabilities)
-            self._draw(chosen, self.request.first_seed + place)
-            self.states.remove()
+        try:
+            with training(self.folder.path) if self.world.leads else nullcontext():
+                self._announce()
+                self._train()
+                if self.world.leads:
+                    self._finish()
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            raise UserError(
+                f"{self.folder.path} cannot be written ({error.strerror}): make room, and `nesy-gedi train "
+                f"--resume {self.folder.path}` goes on from the last state"
+            ) from error
+
+    def _finish(self) -> None:
+        """Weights, pictures and table, when all seeds are trained."""
+        # several seeds, one network to use: the one that its own examples, not the labels, speak for
+        assert self.reached.best is not None
+        place, chosen = self.reached.best
+        self._save(chosen.network, chosen.probabilities)
+        self._draw(chosen, self.request.first_seed + place)
+        self.states.remove()
         self._report(chosen, self.reached.results[place])
 
     def _announce(self) -> None:
@@ -147,19 +171,23 @@ class Experiment:
 
     def _after_step(self) -> None:
         """Save the state from time to time, and when a signal says that it is the last chance."""
-        if self.stop.signal:
+        late = self.world.leads and time.monotonic() >= self.saved_at + self.request.save_seconds
+        stopped, due = self.world.largest(self.stop.signal, late)
+        if stopped:
             self._save_state()
             trainer = self.reached.seed.trainer
             assert trainer is not None
             self._save(trainer.network, learned_probabilities(trainer))
             again = f"`nesy-gedi train --resume {self.folder.path}` goes on where it stopped"
-            raise StoppedError(self.stop.signal, f"interrupted; {again}")
-        if time.monotonic() >= self.saved_at + self.request.save_seconds:
+            raise StoppedError(int(stopped), f"interrupted; {again}")
+        if due:
             self._save_state()
 
     def _save_state(self) -> None:
+        state = self.reached.state()
         try:
-            self.states.save(self.reached.state())
+            if self.world.leads:
+                self.states.save(state)
         except OSError as error:
             self._say(f"the state cannot be saved ({error.strerror}): training goes on, the last one is kept")
         self.saved_at = time.monotonic()
@@ -214,6 +242,8 @@ class Experiment:
         self.folder.write_json(RESULT, content)
 
     def _save(self, network: GEDINetwork, probabilities: Mapping[str, float]) -> None:
+        if not self.world.leads:
+            return
         extra = {**self.description(), "probabilities": dict(probabilities)}
         save_network(network, self.folder.path / WEIGHTS, extra)
 

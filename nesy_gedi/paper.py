@@ -1,9 +1,8 @@
 """A whole target of ``nesy-gedi reproduce``: its trainings, then its table or figure."""
 
 import shlex
-import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.evaluating import EvaluationOptions, evaluate
 from nesy_gedi.evaluation.failures import verdicts
 from nesy_gedi.evaluation.report import RESULTS, read_results
-from nesy_gedi.experiment import Experiment
+from nesy_gedi.jobs import Job
+from nesy_gedi.launching import HERE, Launching, launch
 from nesy_gedi.reporting import paper_figures
 from nesy_gedi.reporting.paper_table import (
     PaperTable,
@@ -27,14 +27,16 @@ from nesy_gedi.reporting.paper_table import (
     legends,
     measured_figures,
 )
-from nesy_gedi.reporting.run import CONFIG
 from nesy_gedi.reproducing import Row, Target, find_target, plan, specification, stem
 from nesy_gedi.request import Request
 from nesy_gedi.results import excess
-from nesy_gedi.run_lock import LOCK, BeingTrainedError, training
-from nesy_gedi.stored_run import can_go_on, check_same, finished_seed, is_finished
+from nesy_gedi.run_lock import BeingTrainedError, training
+from nesy_gedi.stored_run import finished_seed
 
 _ELSEWHERE = "being trained by another process"
+
+Launched = Mapping[Path, UserError] | None
+"""The errors of jobs that were launched, by folder; None if each is to be trained when its turn comes."""
 
 
 @dataclass
@@ -70,20 +72,25 @@ def reproduce_target(
     methods: tuple[str, ...],
     options: EvaluationOptions,
     console: Console,
+    launching: Launching = HERE,
 ) -> None:
     """Train what is missing, then write and show the table or figure into ``OUT/PRESET``.
 
-    What fails after the first training has begun stops nothing else: its row says so.
+    What fails after the first training has begun stops nothing else: its row says so. In this process, a run
+    is measured as soon as it is trained; otherwise all are trained first.
 
     Raises:
-        UserError: see :func:`~nesy_gedi.reproducing.plan`.
+        UserError: see :func:`~nesy_gedi.reproducing.plan` and :func:`~nesy_gedi.launching.launch`.
     """
     target = find_target(name, datasets, methods)
     folder = Path(out) / base.preset
     rows = plan(target, base, seeds, folder, bool(datasets), options)
     for line in dict.fromkeys(f"left out: {row.missing}" for row in rows if row.missing):
         say(console, line)
-    outcomes = [_train_row(target, row, options, console) for row in rows]
+    launched: Launched = None
+    if launching.name != "here":
+        launched = launch(_jobs(rows), launching, console, "the same command goes on where it stopped")
+    outcomes = [_train_row(target, row, options, console, launched) for row in rows]
     if target.draw:
         written = _draw(target, outcomes, base, folder / name, options.sampler_steps)
     else:
@@ -94,12 +101,14 @@ def reproduce_target(
         say(console, f"written: {path}")
 
 
-def _train_row(target: Target, row: Row, options: EvaluationOptions, console: Console) -> Outcome:
+def _train_row(
+    target: Target, row: Row, options: EvaluationOptions, console: Console, launched: Launched
+) -> Outcome:
     outcome = Outcome(row, remarks=[row.remark] if row.missing else [])
     for request in () if row.missing else row.requests:
         said, seed = len(outcome.remarks), request.first_seed
         try:
-            folder = train(row, request, console)
+            folder = _finished(row, request, launched, console)
             outcome.figures.append(_figures(folder, row))
             outcome.folders[seed] = folder
             _measure(target, outcome, folder, options)
@@ -113,42 +122,30 @@ def _train_row(target: Target, row: Row, options: EvaluationOptions, console: Co
     return outcome
 
 
-def train(row: Row, request: Request, console: Console) -> Path:
+def _finished(row: Row, request: Request, launched: Launched, console: Console) -> Path:
     """The folder of a finished run: the one that is there, or a new one.
 
     Raises:
         BeingTrainedError: another process trains it.
         UserError: a run with other settings is in the way, or the training failed.
     """
-    folder = Path(str(request.out))
-    if not is_finished(folder):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot write the run to {folder} ({error.strerror}); choose another folder with --out"
-            ) from error
-        with training(folder):
-            if not is_finished(folder):  # another process may just have come to its end
-                _train(row, request, folder, console)
-                return folder
-    check_same(folder, row.expected())
-    say(console, f"already there: {folder}")
-    return folder
+    job = _job(row, request)
+    if launched is None:
+        if not job.run(console):
+            say(console, f"already there: {job.folder}")
+    elif job.folder in launched:
+        raise launched[job.folder]
+    return job.folder
 
 
-def _train(row: Row, request: Request, folder: Path, console: Console) -> None:
-    if can_go_on(folder):
-        check_same(folder, row.expected())
-        Experiment.resume(folder, console).run()
-        return
-    if (folder / CONFIG).is_file():  # interrupted before anything was saved
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != LOCK:
-                path.unlink()
-    Experiment(request, console).run()
+def _jobs(rows: Sequence[Row]) -> Iterator[Job]:
+    for row in rows:
+        for request in () if row.missing else row.requests:
+            yield _job(row, request)
+
+
+def _job(row: Row, request: Request) -> Job:
+    return Job(request, row.expected(), tuple(sys.argv[1:]))
 
 
 def _measure(target: Target, outcome: Outcome, folder: Path, options: EvaluationOptions) -> None:

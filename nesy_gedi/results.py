@@ -48,6 +48,15 @@ class SeedResult:
         rest = {key: value for key, value in asdict(self).items() if key != "score"}
         return {**rest, **(asdict(self.score) if self.score else scores)}
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "SeedResult":
+        """What :meth:`row` gave, from a file too."""
+        scores = {field.name: row[field.name] for field in fields(ClusteringScore)}
+        rest = {key: value for key, value in row.items() if key not in scores}
+        rest["reads_as"] = row["reads_as"] and tuple(row["reads_as"])
+        rest["rollbacks"] = tuple(Rollback(**rollback) for rollback in row["rollbacks"])
+        return cls(score=None if None in scores.values() else ClusteringScore(**scores), **rest)
+
 
 @dataclass(frozen=True)
 class Examples:

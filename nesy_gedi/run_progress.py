@@ -26,14 +26,14 @@ class SeedProgress:
         terms: of the training under way: mean of each term over the last epoch in which it counted, nats.
         trainer: of the training under way.
         started: when all this began, on :func:`time.perf_counter`'s clock, without pauses.
-        saved: state of the training under way to go on from.
+        saved: state of the training under way to go on from, of every process.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
     terms: dict[str, float] = field(default_factory=dict)
     trainer: Trainer | None = None
     started: float = field(default_factory=time.perf_counter)
-    saved: State | None = None
+    saved: list[State] | None = None
 
     @property
     def seconds(self) -> float:
@@ -46,16 +46,16 @@ class SeedProgress:
         if self.saved is None:
             self.terms = {}
         else:
-            restore(trainer, self.saved)
+            restore(trainer, self.saved[trainer.world.rank])
             self.saved = None
 
     def state(self) -> State:
-        """All of it, for a file."""
+        """All of it, for a file; processes that train together must all ask, and the first one has it."""
         return {
             "attempts": [_attempt_state(attempt) for attempt in self.attempts],
             "terms": self.terms,
             "seconds": self.seconds,
-            "trainer": None if self.trainer is None else training_state(self.trainer),
+            "trainer": self.trainer and self.trainer.world.all_of(training_state(self.trainer)),
         }
 
     @classmethod

@@ -27,12 +27,15 @@ class StopRequest:
     The first one is only noted; the second ends the work at once, by KeyboardInterrupt, and so does the first
     if nobody has reacted after a few seconds.
 
+    Args:
+        patience: how many; None for as long as a step may take.
+
     Attributes:
         signal: the number of the first one; 0 until it comes.
     """
 
-    def __init__(self) -> None:
-        self.signal = 0
+    def __init__(self, patience: float | None = None) -> None:
+        self.signal, self.patience = 0, patience
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -55,4 +58,4 @@ class StopRequest:
             raise KeyboardInterrupt
         self.signal = number
         if hasattr(signal, "setitimer"):  # not on Windows
-            signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+            signal.setitimer(signal.ITIMER_REAL, self.patience or _PATIENCE)

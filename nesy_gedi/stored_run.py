@@ -105,6 +105,7 @@ def decisive(description: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: description[key] for key in ("config", "program", "query", "device", "precision")},
         "sha256": description["data"]["sha256"],
+        "processes": description.get("processes", 1),
         "examples": description["request"]["examples"],
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from nesy_gedi.evaluating import EvaluationOptions
+from nesy_gedi.launching import HERE, Launching
 from nesy_gedi.paper import reproduce_target
 from nesy_gedi.request import Request
 
@@ -21,10 +22,11 @@ def reproduced(
     methods: tuple[str, ...],
     seeds: int = 1,
     options: EvaluationOptions = FEW,
+    launching: Launching = HERE,
 ) -> str:
     """What it prints."""
     console = Console(file=io.StringIO(), width=200)
-    reproduce_target(target, base, seeds, "out", datasets, methods, options, console)
+    reproduce_target(target, base, seeds, "out", datasets, methods, options, console, launching)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -170,3 +170,46 @@ def test_a_users_own_images_are_read_bit_for_bit(own_images: list[list[str]]) ->
     assert examples.readings is not None
     answers = [learner.circuit.answers[k] for k in examples.readings.answers.tolist()]
     assert answers == [row[2] for row in own_images]
+
+
+RUNAWAY = ("network.temperature=0", "learning_rate=1e-2", "sampler.count=400", "sampler.buffer_size=500")
+
+
+def test_a_training_that_ran_away_says_so_everywhere() -> None:
+    """Unbounded logits at ten times the learning rate: energies run away within some hundred steps."""
+    settings = (*RUNAWAY, "stability.every=50", "stability.rollbacks=9")
+    changes = {"dataset": "moons", "preset": "paper", "variant": "gedi", "examples": None, "width": None}
+    folder, result, printed = run(*settings, epochs=8, **changes)
+    (seed,) = result["seeds"]
+    assert seed["rollbacks"]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert lines[-1]["rollbacks"] == seed["rollbacks"]
+    for rollback in seed["rollbacks"]:
+        assert rollback["back_to"] < rollback["step"]
+        sentence = (
+            f"ran away at step {rollback['step']} ({rollback['reason']}): back to step {rollback['back_to']}"
+        )
+        assert printed.count(sentence) == 2  # when it happened, and at the end
+    assert (folder / "terms.png").exists()
+
+
+def test_stabilise_holds_the_same_training() -> None:
+    changes = {"dataset": "moons", "preset": "paper", "variant": "gedi", "examples": None, "width": None}
+    folder, result, _ = run(*RUNAWAY, epochs=8, stabilise="default", **changes)
+    assert result["seeds"][0]["rollbacks"] == []
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
+    assert config["stability"]["energy_l2"] == 0.01
+    assert config["sampler"]["largest_move"] == 0.1
+
+
+def test_a_training_that_cannot_be_helped_is_an_error_and_not_a_result() -> None:
+    changes = {"dataset": "moons", "preset": "paper", "variant": "gedi", "examples": None, "width": None}
+    experiment = made(*RUNAWAY, "stability.rollbacks=1", "learning_rate=1", epochs=8, **changes)
+    with pytest.raises(UserError, match=r"ran away at step \d+ after 1 rollback: .*lower learning_rate"):
+        experiment.run()
+    assert "result.json" not in names_in(experiment.folder.path)
+
+
+def test_unknown_stabiliser_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown stabiliser 'defualt': did you mean 'default'"):
+        made(stabilise="defualt")

@@ -16,6 +16,7 @@ from nesy_gedi import paper
 from nesy_gedi.data.sets import load_data_set
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluating import EvaluationOptions
+from nesy_gedi.experiment import Experiment
 from nesy_gedi.reproducing import Row, Target, find_target, plan
 from nesy_gedi.request import Request
 
@@ -243,13 +244,13 @@ def test_a_row_that_another_process_trains_is_left_to_it() -> None:
 
 def test_the_lock_is_held_while_training(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    original = paper.Experiment.run
+    original = Experiment.run
 
     def run(experiment: Any) -> None:
         seen.append((experiment.folder.path / "lock").is_file())
         original(experiment)
 
-    monkeypatch.setattr(paper.Experiment, "run", run)
+    monkeypatch.setattr(Experiment, "run", run)
     Path("out/cpu/moons-swav-seed0").mkdir(parents=True)
     Path("out/cpu/moons-swav-seed0/config.json").write_text("{}")  # of a run that saved nothing: cleared away
     reproduce("table2", ("moons",), ("swav",), TOYS)

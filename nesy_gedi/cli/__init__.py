@@ -1,5 +1,6 @@
 """The command line: ``nesy-gedi``."""
 
+import os
 import sys
 
 import click
@@ -26,14 +27,20 @@ class _Group(click.Group):
             click.echo(f"nesy-gedi: {error.format_message()}", err=True)
             sys.exit(2)
         except UserError as error:
-            click.echo(f"nesy-gedi: {error}", err=True)
+            _tell(error)
             sys.exit(2)
         except StoppedError as stopped:
-            click.echo(f"nesy-gedi: {stopped}", err=True)
+            _tell(stopped)
             sys.exit(128 + stopped.signal)
         except KeyboardInterrupt:
             click.echo("nesy-gedi: interrupted", err=True)
             sys.exit(130)
+
+
+def _tell(error: BaseException) -> None:
+    """One line; where several processes train together, by the first of them."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(f"nesy-gedi: {error}", err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

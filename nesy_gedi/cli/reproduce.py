@@ -2,6 +2,8 @@
 
 import click
 
+from nesy_gedi.cli.train import launcher_options
+
 _COUNT = click.IntRange(min=1)
 
 
@@ -27,6 +29,7 @@ _COUNT = click.IntRange(min=1)
 @click.option("--inception-weights", metavar="FILE", help="For table5.")
 @click.option("--features", metavar="NAME", default="inception", help="For table5, as in `evaluate`.")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting.")
+@launcher_options
 def reproduce(
     target: str | None,
     show: bool,
@@ -39,6 +42,9 @@ def reproduce(
     sampler_steps: int | None,
     inception_weights: str | None,
     features: str,
+    launcher: str,
+    job_cpus: int | None,
+    ray_address: str | None,
     **rest: object,
 ) -> None:
     """Train, measure and show a table or figure of the paper; what is there already is not done again.
@@ -46,10 +52,12 @@ def reproduce(
     \b
     nesy-gedi reproduce table2
     nesy-gedi reproduce table4 --datasets cifar10 --seeds 1
+    nesy-gedi reproduce table2 --launcher cores
     """
     from rich.console import Console
 
     from nesy_gedi.evaluating import EvaluationOptions
+    from nesy_gedi.launching import Launching
     from nesy_gedi.paper import list_targets, reproduce_target
     from nesy_gedi.request import Request
 
@@ -57,6 +65,7 @@ def reproduce(
         for line in list_targets():
             click.echo(line)
         return
+    launching = Launching(launcher, job_cpus, ray_address)
     base = Request(preset=preset, **rest)  # type: ignore[arg-type]
     evaluation = EvaluationOptions(
         data_dir=base.data_dir,
@@ -65,7 +74,8 @@ def reproduce(
         inception_weights=inception_weights,
         features=features,
     )
-    reproduce_target(target, base, seeds, out, _names(datasets), _names(methods), evaluation, Console())
+    chosen = (_names(datasets), _names(methods))
+    reproduce_target(target, base, seeds, out, *chosen, evaluation, Console(), launching)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

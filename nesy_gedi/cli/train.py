@@ -1,10 +1,14 @@
 """``nesy-gedi train`` and ``nesy-gedi addition``: learn to read images from a program alone."""
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
+
+from nesy_gedi.processes import start, under_torchrun, without_nproc
 
 _COUNT = click.IntRange(min=1)
 _COMMON = [
@@ -46,6 +50,9 @@ _COMMON = [
         default=30.0,
         help="How much of a training may be lost; its state is written so often.",
     ),
+    click.option(
+        "--nproc", metavar="N", type=_COUNT, default=1, help="Processes that train together, by torchrun."
+    ),
     click.option("--resume", metavar="RUN", help="Go on with an interrupted run; its settings are its own."),
 ]
 
@@ -53,6 +60,33 @@ _COMMON = [
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all trainings have."""
     for option in reversed(_COMMON):
+        command = option(command)
+    return command
+
+
+def launcher_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where trainings of several seeds or rows run."""
+    options = [
+        click.option(
+            "--launcher",
+            metavar="NAME",
+            default="here",
+            help="here, one training after the other; cores, many at a time; or ray, on a Ray cluster whose "
+            "machines share this folder, DIR and the data.",
+        ),
+        click.option(
+            "--job-cpus",
+            metavar="N",
+            type=_COUNT,
+            help="Cores of each training, with cores or ray. [default: 1]",
+        ),
+        click.option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="Of the Ray cluster, as auto or HOST:6379. [default: a Ray of its own on this machine]",
+        ),
+    ]
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -88,6 +122,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--images", metavar="DIR", help="Where the images of --examples-csv lie.")
 @program_options
 @training_options
+@launcher_options
 def train(**options: Any) -> None:
     """Learn to read images from what a program says of them; or find clusters, without a program.
 
@@ -97,12 +132,14 @@ def train(**options: Any) -> None:
     nesy-gedi train --dataset cifar10
     nesy-gedi train --dataset photos --clusters 20 --method gedi-no-gen
     nesy-gedi train --resume runs/cifar10-gedi
+    nesy-gedi train --dataset moons --seeds 10 --launcher cores
     """
     _run(**options)
 
 
 @click.command(context_settings={"show_default": True})
 @training_options
+@launcher_options
 def addition(**options: Any) -> None:
     """Learn to read digits from triples of images of which the third shows the sum of the first two."""
     from nesy_gedi.resources import resource
@@ -110,22 +147,43 @@ def addition(**options: Any) -> None:
     _run(program=str(resource("programs", "addition.pl")), **options)
 
 
-def _run(resume: str | None, **options: Any) -> None:
+def _run(
+    resume: str | None,
+    nproc: int,
+    launcher: str,
+    job_cpus: int | None,
+    ray_address: str | None,
+    **options: Any,
+) -> None:
     if resume is not None:
         _refuse_others()
+    if nproc > 1 and launcher != "here":
+        raise click.UsageError(
+            f"--nproc {nproc} trains one network in several processes, --launcher {launcher} many networks "
+            "beside each other: leave one out"
+        )
+    if nproc > 1 and not under_torchrun():
+        if resume is None:
+            from nesy_gedi.request import Request, prepare
+
+            prepare(Request(**options))  # what is wrong is said once, and not by every process and torchrun
+        sys.exit(start(nproc, without_nproc(sys.argv[1:])))
     # seconds to import: here, where Ctrl-C is one line, and not for --help
     from rich.console import Console
 
-    from nesy_gedi.experiment import Experiment
+    from nesy_gedi import seeds
+    from nesy_gedi.gedi.distributed import World
+    from nesy_gedi.launching import Launching
     from nesy_gedi.request import Request
     from nesy_gedi.run_lock import training
 
-    console = Console()
+    console, launching = Console(), Launching(launcher, job_cpus, ray_address)
     if resume is None:
-        Experiment(Request(**options), console).run()
+        seeds.begin(Request(**options), console, launching).run()
         return
-    with training(Path(resume)):  # resuming cuts the log: nobody else may be writing it
-        Experiment.resume(resume, console).run()
+    # resuming cuts the log: nobody else may be writing it
+    with training(Path(resume)) if World().leads else nullcontext():
+        seeds.resume(resume, console, launching).run()
 
 
 def _refuse_others() -> None:
@@ -134,6 +192,6 @@ def _refuse_others() -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-        if given and name != "resume":
+        if given and name not in ("resume", "nproc", "launcher", "job_cpus", "ray_address"):
             what = "--resume goes on with the run's own settings"
             raise click.UsageError(f"{what}: leave {parameter.opts[0]} out")

@@ -103,7 +103,8 @@ class Guard:
         """
         if not self.config.rollbacks or trainer.step % self.config.every or self.stuck:
             return
-        if trainer.buffer is not None and trainer.buffer.saturation() >= _SATURATED:
+        saturation = 0.0 if trainer.buffer is None else trainer.buffer.saturation()
+        if trainer.world.largest(saturation)[0] >= _SATURATED:
             raise DivergedError("the chains' pixels are all black or white")
         now = {**training_state(trainer), "spent": 0.0, "guard": None, "averages": self.averages}
         self.good = copy.deepcopy(now)
@@ -146,7 +147,8 @@ class Guard:
             DivergedError: there is no such state, or it has been done as often as it may be.
         """
         if self.good is None or len(self.done) >= self.config.rollbacks:
-            again = f" after {len(self.done)} rollbacks" if self.done else ""
+            count = len(self.done)
+            again = f" after {count} rollback{'s' if count > 1 else ''}" if count else ""
             raise DivergedError(
                 f"the training ran away at step {trainer.step + 1}{again}: {error}; lower learning_rate, or "
                 "use --stabilise default"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +14,7 @@ from nesy_gedi.data.images import to_float, value_range
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.constraint import Constraint
+from nesy_gedi.gedi.distributed import World, parallel
 from nesy_gedi.gedi.naming import Clusters, best_namings, rename_clusters
 from nesy_gedi.gedi.networks import GEDINetwork, energy_of
 from nesy_gedi.gedi.objectives import squared_energy
@@ -73,7 +74,7 @@ class Trainer:
         seed: decides initial weights, order, views and chains; equal seeds give equal weights on the
             same machine with the same number of threads.
         device: ``cpu`` or ``cuda``.
-        precision: ``fp32`` or ``bf16``, for the encoder.
+        precision: one of :data:`~nesy_gedi.gedi.precision.PRECISIONS` but ``auto``, for the encoder.
 
     Raises:
         UserError: the method wants a constraint and there is none.
@@ -84,14 +85,16 @@ class Trainer:
     ) -> None:
         if config.method.uses("nesy") and data.constraint is None:
             raise UserError("the method has a weight for nesy, but there is no program; give one")
-        self.config, self.data, self.device, self.seed = config, data, device, seed
+        self.world = World()  # the processes that train together, all with the same arguments
+        self.config, self.data, self.device = config, data, device
+        self.seed = self.world.seed(seed)
         self.images = data.images.to(device)
         self.examples = data.examples.to(device)
         self.constraint = data.constraint
         classes = config.network.classes
         uniform = torch.full((classes,), -math.log(classes))
         self.log_prior = (uniform if data.log_prior is None else data.log_prior).to(device)
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.generator = torch.Generator(device).manual_seed(self.seed)
         self.naming_generator = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -107,6 +110,7 @@ class Trainer:
             config.beta2,
             list(data.constraint.parameters()) if data.constraint is not None else [],
         )
+        self.parallel = parallel(self.network, self.world)
         self.support = Support(*value_range(data.images), data.images.dtype == torch.uint8)
         self.buffer = (
             ReplayBuffer(
@@ -152,7 +156,8 @@ class Trainer:
         """The steps that are left of the epoch under way; ``started`` is when it began, without pauses."""
         self.network.train()
         if self.order is None:
-            self.order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
+            order = torch.randperm(len(self.examples), generator=self.generator, device=self.device)
+            self.order = self.world.same(order)
             self.totals = {}
         for rows in self.order.split(self.batch)[self.step - self.epoch * self.steps_per_epoch :]:
             self.guard.keep(self)
@@ -172,7 +177,7 @@ class Trainer:
         )
         names = self.config.method.terms_at(progress)
         if self.config.method.freeze_encoder and "gen" not in names:
-            self.network.encoder.requires_grad_(False)
+            self._freeze_encoder()
         step = self._outputs(rows, sampled="gen" in names)
         terms = {name: TERMS[name].value(step) for name in names}
         energy = [] if step.samples is None else [energy_of(step.samples).mean()]
@@ -195,18 +200,25 @@ class Trainer:
         self.step += 1
         return found
 
+    def _freeze_encoder(self) -> None:
+        if next(self.network.encoder.parameters()).requires_grad:
+            self.network.encoder.requires_grad_(False)
+            self.parallel = parallel(self.network, self.world)  # it would wait for gradients
+
     def _outputs(self, rows: Tensor, sampled: bool) -> StepOutputs:
         """One forward pass over the views of the examples ``(batch,)`` and, if asked, samples together."""
-        config, network, views = self.config, self.network, self.config.views_taken
-        examples = self.examples[rows]
-        images = self._pixels(examples.flatten())
+        config, views, slots = self.config, self.config.views_taken, self.examples.shape[1]
+        images = self._pixels(self.examples[self.world.part(rows)].flatten())
+        sizes = views * [len(rows) * slots]  # over all ranks
         batches = [config.augmentation(images, self.generator, self.support.bounded) for _ in range(views)]
         if sampled:
             assert self.buffer is not None
-            batches.append(sample_step(network, self.buffer, config.sampler))
-        sizes = [len(batch) for batch in batches]
-        projected = network.project(network.features(torch.cat(batches)))
-        logits = network.head(projected).split(sizes)
+            share = replace(config.sampler, count=self.world.share(config.sampler.count))
+            batches.append(sample_step(self.network, self.buffer, share))
+            sizes.append(config.sampler.count)
+        local = [len(batch) for batch in batches]
+        projected, logits = self.parallel(torch.cat(batches), local, sizes)
+        logits = logits.split(sizes)
         return StepOutputs(
             logits[:views],
             projected.split(sizes)[:views],
@@ -215,7 +227,7 @@ class Trainer:
             config.method.prior_form,
             config.network.temperature,
             config.method.epsilon,
-            partial(self._log_probability, rows, examples.shape[1]),
+            partial(self._log_probability, rows, slots),
         )
 
     def _log_probability(self, rows: Tensor, slots: int, log_posterior: Tensor) -> Tensor:
@@ -255,7 +267,7 @@ class Trainer:
         self.network.eval()
         chunks = self.examples.flatten().split(500)
         found = torch.cat([self.network(self._pixels(chunk)).argmax(1) for chunk in chunks])
-        return found.view(self.examples.shape).cpu()
+        return self.world.same(found).view(self.examples.shape).cpu()
 
     def _pixels(self, indices: Tensor) -> Tensor:
         return to_float(self.images[indices])

@@ -23,13 +23,14 @@ class RunFolder:
     Args:
         path: the folder; made here.
         resumed: it holds a run that goes on.
+        writes: where several processes train together, only the first one writes.
 
     Raises:
         UserError: the folder holds a run already, or cannot be written.
     """
 
-    def __init__(self, path: Path, resumed: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, resumed: bool = False, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
         if resumed:
             return
         if (path / CONFIG).exists():
@@ -44,17 +45,19 @@ class RunFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file whole, or not at all."""
-        write_whole(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        if self.writes:
+            write_whole(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def append_metrics(self, content: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(content) + "\n")
+        if self.writes:
+            with (self.path / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(content) + "\n")
 
     def keep_metrics(self, lines: int) -> None:
         """Leave the first lines of ``metrics.jsonl`` only."""
         path = self.path / METRICS
-        if path.exists():
+        if self.writes and path.exists():
             content = path.read_text(encoding="utf-8").splitlines(keepends=True)
             write_whole(path, "".join(content[:lines]))
 

@@ -197,7 +197,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(tmp_path: Path) ->
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert re.search(
-        r"the loss is not finite: (gen|inv|prior|nesy) is -?(nan|inf) at step [23]; lower ", line
+        r"the training ran away at step \d+ after 3 rollbacks: .*; lower learning_rate", line
     )
     assert read_json(tmp_path / "wild" / "config.json")["config"]
     rows = (tmp_path / "wild" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
