@@ -196,10 +196,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(tmp_path: Path) ->
     result = run(*TINY, *wild, "--set=batch_size=60", "--epochs", "3", "--out", "wild")
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
-    assert re.search(
-        r"the training ran away at step \d+ after 3 rollbacks: .*; lower learning_rate", line
-    )
+    assert re.search(r"the training ran away at step \d+ after 3 rollbacks: .*; lower learning_rate", line)
     assert read_json(tmp_path / "wild" / "config.json")["config"]
     rows = (tmp_path / "wild" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert {json.loads(row)["epoch"] for row in rows} <= {1, 2}  # gone over again after each rollback
     assert not (tmp_path / "wild" / "result.json").exists()
