@@ -1,6 +1,5 @@
 """A whole experiment: from what the user asked to the run folder and the table at the end."""
 
-import errno
 import statistics
 import sys
 import time
@@ -12,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 
-from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import confusion, predict
 from nesy_gedi.evaluation.failures import verdicts
 from nesy_gedi.gedi.checkpoint import WEIGHTS, save_network
@@ -22,7 +20,7 @@ from nesy_gedi.gedi.resuming import StateFiles
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress
-from nesy_gedi.reporting.run import CONFIG, METRICS, RESULT, RunFolder, environment, free_folder
+from nesy_gedi.reporting.run import METRICS, RESULT, RunFolder, environment, free_folder, or_resume
 from nesy_gedi.reporting.table import print_table, reading_sentence, rollback_sentence
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
@@ -32,8 +30,6 @@ from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stopping import StoppedError, StopRequest
 from nesy_gedi.stored_run import check_same, decisive, stored_request
 
-# a disk that is full, read-only or broken; Windows has no quotas
-_DISK = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 MEDIANS = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "seconds")
 
 
@@ -65,7 +61,7 @@ class Experiment:
         self.states = StateFiles(self.folder.path)
         self.reached = self._recovered() if resumed else RunProgress()
         if not resumed:
-            self.folder.write_json(CONFIG, self.description())
+            self.folder.begin(self.description())
         self.progress = Progress(self.console, self.learner.config.epochs, self.learner.optima())
         self.stop = StopRequest()
         self.saved_at = time.monotonic()
@@ -93,7 +89,8 @@ class Experiment:
             break
         else:
             self._say("no state that can be read was saved yet: the run begins anew")
-        self.folder.keep_metrics(reached.lines)
+        with or_resume(self.folder.path):
+            self.folder.keep_metrics(reached.lines)
         return reached
 
     @property
@@ -125,19 +122,12 @@ class Experiment:
             StoppedError: SIGINT or SIGTERM came; state and weights reached so far are saved.
             UserError: another process trains in the folder, or it can no longer be written.
         """
-        try:
-            with training(self.folder.path) if self.world.leads else nullcontext():
-                self._announce()
-                self._train()
-                if self.world.leads:
-                    self._finish()
-        except OSError as error:
-            if error.errno not in _DISK:
-                raise
-            raise UserError(
-                f"{self.folder.path} cannot be written ({error.strerror}): make room, and `nesy-gedi train "
-                f"--resume {self.folder.path}` goes on from the last state"
-            ) from error
+        alone = training(self.folder.path) if self.world.leads else nullcontext()
+        with or_resume(self.folder.path), alone:
+            self._announce()
+            self._train()
+            if self.world.leads:
+                self._finish()
 
     def _finish(self) -> None:
         """Weights, pictures and table, when all seeds are trained."""

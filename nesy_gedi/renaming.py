@@ -17,7 +17,7 @@ from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.learning import Learner
 from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.reporting.run import CONFIG, RESULT, RunFolder, free_folder
+from nesy_gedi.reporting.run import RESULT, RunFolder, free_folder
 
 
 def name_run(
@@ -72,7 +72,7 @@ def name_run(
         "query": str(program.query),
         "request": {**description["request"], "trust_program": program.trusted},
     }
-    folder.write_json(CONFIG, description)
+    folder.begin(description)
     save_network(network, folder.path / WEIGHTS, description)
     namings = [naming._asdict() for naming in found]
     scores = _scores(learner, network)

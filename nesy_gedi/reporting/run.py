@@ -1,10 +1,12 @@
 """The folder of a run: everything in it is written whole or appended a line at a time."""
 
+import errno
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import torch
 from nesy_gedi.errors import UserError
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
+# a disk that is full, read-only or broken; Windows has no quotas
+_DISK = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _PACKAGES = ("nesy-gedi", "torch", "deepproblog", "problog", "pysdd", "klaycircuits", "scikit-learn")
 
 
@@ -35,13 +39,17 @@ class RunFolder:
             return
         if (path / CONFIG).exists():
             raise UserError(f"{path} already holds a run; choose another folder with --out, or remove it")
-        try:
+        with _or_elsewhere(path):
             path.mkdir(parents=True, exist_ok=True)
-            self.write_json(CONFIG, {})
-        except OSError as error:
-            raise UserError(
-                f"cannot write the run to {path} ({error.strerror}); choose another folder with --out"
-            ) from error
+
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Write ``config.json``, by which a folder is one of a run.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        with _or_elsewhere(self.path):
+            self.write_json(CONFIG, description)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file whole, or not at all."""
@@ -62,11 +70,42 @@ class RunFolder:
             write_whole(path, "".join(content[:lines]))
 
 
+@contextmanager
+def _or_elsewhere(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write the run to {path} ({error.strerror}); choose another folder with --out"
+        ) from error
+
+
+@contextmanager
+def or_resume(path: Path) -> Iterator[None]:
+    """Say how to go on where the disk of a run's folder is full, read-only or broken.
+
+    Raises:
+        UserError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}): make room, and `nesy-gedi train --resume {path}` "
+            "goes on from the last state"
+        ) from error
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is never there in part."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # others may write the same file
-    partial.write_bytes(content.encode() if isinstance(content, str) else content)
-    partial.replace(path)
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def free_folder(parent: Path, name: str) -> Path:

@@ -170,7 +170,7 @@ def test_every_option_of_train_arrives() -> None:
         "program": "two.pl", "query": "total(A, B, S)", "dataset": "mnist", "examples": 7,
         "distribution": "3=1,4=2", "variant": "nesy", "seeds": 1, "first_seed": 3, "epochs": 1, "width": 4,
         "engine": "klay", "preset": "cpu", "precision": "fp32", "device": "cpu", "out": "here",
-        "compile_timeout": 50.0,
+        "compile_timeout": 50.0, "stabilise": "off",
     }  # fmt: skip
     words = [word for name, value in asked.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     words += ["--save-every", "7"]
@@ -187,6 +187,7 @@ def test_every_option_of_train_arrives() -> None:
     assert config["query"] == "total(A,B,S)"
     assert config["config"]["naming"]["starts"] == 9  # type: ignore[index]
     assert config["config"]["network"]["classes"] == 5  # type: ignore[index]
+    assert config["config"]["stability"]["rollbacks"] == 0  # type: ignore[index]
 
 
 def test_without_a_program_clusters_are_found() -> None:
@@ -232,7 +233,8 @@ def test_help_names_every_option_of_the_command(command: str) -> None:
     assert result.exit_code == 0
     common = (
         *("examples", "method", "variant", "seeds", "first-seed", "epochs", "width", "engine", "preset"),
-        *("data-dir", "precision", "device", "out", "set", "save-every", "resume"),
+        *("data-dir", "precision", "device", "out", "set", "save-every", "resume", "stabilise", "nproc"),
+        *("launcher", "job-cpus", "ray-address"),
     )
     own = (
         *("program", "query", "dataset", "clusters", "distribution", "examples-csv", "images"),

@@ -121,3 +121,19 @@ def test_the_chain_uses_the_weights_of_its_start_and_the_next_one_those_after_an
     after = network.energy_gradient()(x)
     assert torch.equal(first(x), before)
     assert not torch.allclose(after, before)
+
+
+def test_a_device_without_data_gets_as_far_as_shapes_go():
+    """What other devices than the processor take: PyTorch's own convolutions, nothing of oneDNN."""
+    with torch.device("meta"), torch.no_grad():
+        resnet, images = ResNet(3, 8), torch.empty(5, 3, 13, 10)
+        kernels = resnet.kernels(torch.bfloat16)
+        assert not kernels.packable
+        passed = Pass(kernels, images)
+        output = passed.forward()
+        found, weights, biases = passed.back(torch.empty(5, 8))
+    assert output.shape == (5, 8)
+    assert found.shape == images.shape
+    assert [w.shape for w in weights] == [w.shape for w in kernels.weights]
+    assert [b.shape for b in biases] == [(8,)] * 9
+    assert {one.device.type for one in (output, found, *weights)} == {"meta"}

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -111,3 +113,34 @@ def test_the_environment_is_told() -> None:
     assert told["threads"] == torch.get_num_threads()
     assert told["commit"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", told["commit"])
     assert told["processor"].strip()
+
+
+# a limit on the size of files stands in for a full disk: the write itself fails, half way
+FULL = """
+import resource, sys
+from pathlib import Path
+from nesy_gedi.errors import UserError
+from nesy_gedi.reporting.run import RunFolder, or_resume
+folder = RunFolder(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    folder.begin({"long": "x" * 1000})
+except UserError as error:
+    print(error)
+try:
+    with or_resume(folder.path):
+        for epoch in range(100):
+            folder.append_metrics({"epoch": epoch})
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_nothing_half_written_and_says_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    begun, later = done.stdout.splitlines()
+    folder = tmp_path / "run"
+    assert begun == f"cannot write the run to {folder} (File too large); choose another folder with --out"
+    assert later.startswith(f"{folder} cannot be written (File too large): make room, and `nesy-gedi train ")
+    assert [path.name for path in folder.iterdir()] == [METRICS]
