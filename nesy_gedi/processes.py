@@ -48,7 +48,7 @@ def start(count: int, arguments: list[str]) -> int:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    if heard:
+    if heard and code:
         raise StoppedError(heard, "interrupted")
     return code
 
