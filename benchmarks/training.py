@@ -153,7 +153,7 @@ def convolution_share(trainer: Trainer) -> float:
 def peak_megabytes(kind: str, name: str, width: int) -> float:
     """What steps with chains of two add to this process at most, MB."""
     trainer = trainer_of(SHAPES[name], width)
-    trainer.config = replace(trainer.config, sampler=replace(trainer.config.sampler, steps=2))
+    trainer.sampler = replace(trainer.sampler, steps=2)
     step = trainer._train_step if kind == "ours" else PlainTraining(trainer).step
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _peak()

@@ -1,7 +1,6 @@
 """Many jobs, one interface: in this process, on all cores, or on a Ray cluster."""
 
 import importlib.util
-import os
 import socket
 import time
 from collections import Counter, deque
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from nesy_gedi.errors import UserError, unknown
 from nesy_gedi.jobs import DONE, ELSEWHERE, LOST, Ending, Job
+from nesy_gedi.processes import cores
 from nesy_gedi.run_lock import BeingTrainedError
 from nesy_gedi.stopping import StoppedError, StopRequest
 from nesy_gedi.stored_run import finished_seed
@@ -23,11 +23,6 @@ LAUNCHERS = ("here", "cores", "ray")
 RETRIES = 3  # of a job whose process went away
 _PATIENCE = 15.0  # seconds from a signal to the end of the work: workers have a few of their own
 _TICK = 0.2  # seconds
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

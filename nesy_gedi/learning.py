@@ -185,12 +185,12 @@ class Learner:
             terms,
             metrics.satisfied,
             collapsed,
-            excess(terms, self.optima(), self._allowed()),
+            excess(terms, self.optima(), self.allowed()),
             learned_probabilities(trainer),
             metrics.rollbacks,
         )
 
-    def _allowed(self) -> dict[str, float]:
+    def allowed(self) -> dict[str, float]:
         """How far above its optimum a term may end, for the terms that the method has."""
         method, allowed = self.config.method, self.config.restart_above
         return {term: most for term, most in allowed.items() if method.uses(term)}

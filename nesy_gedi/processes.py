@@ -14,6 +14,11 @@ def under_torchrun() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def start(count: int, arguments: list[str]) -> int:
     """Run ``nesy-gedi`` in so many processes of this machine.
 
@@ -27,7 +32,7 @@ def start(count: int, arguments: list[str]) -> int:
     Raises:
         StoppedError: SIGINT or SIGTERM came, and the processes have saved and ended.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // count))
+    threads = str(max(1, cores() // count))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     command += ["-m", "nesy_gedi", *arguments]
     heard = 0

@@ -10,9 +10,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from nesy_gedi import launching
 from nesy_gedi.errors import UserError
 from nesy_gedi.jobs import FAILED, LOST, Ending, Job, run_in_worker
+from nesy_gedi.processes import cores
 
 _SAVING = 10.0  # seconds that trainings have to end and save their states
 _OBJECTS = 100 * 2**20  # bytes of Ray's store: nothing large goes through it
@@ -84,7 +84,7 @@ def _connect(address: str | None) -> None:
     if address is None:
         address = "local"
         options |= {
-            "num_cpus": launching.cores(),
+            "num_cpus": cores(),
             "object_store_memory": _OBJECTS,
             "include_dashboard": False,
         }

@@ -1,7 +1,7 @@
 """What a training comes to: with labels, and what it can tell without them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -54,7 +54,7 @@ class SeedResult:
         scores = {field.name: row[field.name] for field in fields(ClusteringScore)}
         rest = {key: value for key, value in row.items() if key not in scores}
         rest["reads_as"] = row["reads_as"] and tuple(row["reads_as"])
-        rest["rollbacks"] = tuple(Rollback(**rollback) for rollback in row["rollbacks"])
+        rest["rollbacks"] = rollbacks_from(row["rollbacks"])
         return cls(score=None if None in scores.values() else ClusteringScore(**scores), **rest)
 
 
@@ -110,6 +110,11 @@ def excess(
     """
     over = [terms.get(name, math.inf) - (optima.get(name) or 0.0) - most for name, most in allowed.items()]
     return max([0.0, *over])
+
+
+def rollbacks_from(rows: Sequence[Mapping[str, Any]]) -> tuple[Rollback, ...]:
+    """Rollbacks from tables of their fields, as files have them."""
+    return tuple(Rollback(**row) for row in rows)
 
 
 def learned_probabilities(trainer: Trainer) -> dict[str, float]:

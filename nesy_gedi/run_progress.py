@@ -2,16 +2,14 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nesy_gedi.evaluation.clustering import ClusteringScore
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
-from nesy_gedi.gedi.stability import Rollback
 from nesy_gedi.gedi.trainer import Trainer
 from nesy_gedi.gedi.training_state import restore, training_state
-from nesy_gedi.results import Attempt, SeedResult
+from nesy_gedi.results import Attempt, SeedResult, rollbacks_from
 
 State = dict[str, Any]
 _TOLD = ("terms", "satisfied", "collapsed", "excess", "probabilities")  # by an attempt, beside its network
@@ -92,7 +90,7 @@ class RunProgress:
     def state(self) -> State:
         """All of it, for a file."""
         best = self.best and {"place": self.best[0], **_attempt_state(self.best[1])}
-        results = json.dumps([asdict(result) for result in self.results])
+        results = json.dumps([result.row() for result in self.results])
         return {"results": results, "best": best, "seed": self.seed.state(), "lines": self.lines}
 
     @classmethod
@@ -100,7 +98,8 @@ class RunProgress:
         """What :meth:`state` described."""
         best = state["best"] and (state["best"]["place"], _attempt(state["best"], network, precision))
         seed = SeedProgress.from_state(state["seed"], network, precision)
-        return cls([_result(row) for row in json.loads(state["results"])], best, seed, state["lines"])
+        results = [SeedResult.from_row(row) for row in json.loads(state["results"])]
+        return cls(results, best, seed, state["lines"])
 
 
 def _attempt_state(attempt: Attempt) -> State:
@@ -112,16 +111,5 @@ def _attempt_state(attempt: Attempt) -> State:
 def _attempt(state: Mapping[str, Any], config: NetworkConfig, precision: str) -> Attempt:
     network = GEDINetwork(config, precision)
     network.load_state_dict(state["network"])
-    rollbacks = _rollbacks(state["rollbacks"])
+    rollbacks = rollbacks_from(state["rollbacks"])
     return Attempt(network, rollbacks=rollbacks, **{name: state[name] for name in _TOLD})
-
-
-def _result(row: Mapping[str, Any]) -> SeedResult:
-    score = row["score"] and ClusteringScore(**row["score"])
-    reads_as = row["reads_as"] and tuple(row["reads_as"])
-    rollbacks = _rollbacks(row["rollbacks"])
-    return replace(SeedResult(**row), score=score, reads_as=reads_as, rollbacks=rollbacks)
-
-
-def _rollbacks(rows: Sequence[Mapping[str, Any]]) -> tuple[Rollback, ...]:
-    return tuple(Rollback(**row) for row in rows)

@@ -103,13 +103,12 @@ class SeedSweep(Experiment):
         result, config = SeedResult.from_row(finished_seed(folder)), self.learner.config
         network = GEDINetwork(config.network, self.prepared.precision)
         network.load_state_dict(load_network(folder).state_dict())
-        allowed = {term: most for term, most in config.restart_above.items() if config.method.uses(term)}
         attempt = Attempt(
             network,
             result.terms,
             result.satisfied,
             _largest_cluster(folder, result) > config.naming.largest_cluster,
-            excess(result.terms, self.learner.optima(), allowed),
+            excess(result.terms, self.learner.optima(), self.learner.allowed()),
             result.probabilities,
             result.rollbacks,
         )

@@ -174,10 +174,10 @@ def test_kmeans_with_too_few_images_is_left_out_unless_it_is_asked_for() -> None
 
 def test_precision_stands_beside_the_figures(run: Path) -> None:
     asked = EvaluationOptions(measures=("clustering",))
-    for trained, told in (("fp32", None), ("bf16", "bf16")):
+    for trained, told in (("fp32-fused", None), ("fp32", "fp32"), ("bf16", "bf16")):
         describe(run, precision=trained)
         settings = evaluate(run, asked)["clustering"]["settings"]
-        assert (settings["precision"], settings.get("trained_in")) == ("fp32", told)
+        assert (settings["precision"], settings.get("trained_in")) == ("fp32-fused", told)
 
 
 def test_weights_that_diverged_are_one_line(run: Path) -> None:

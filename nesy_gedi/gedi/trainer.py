@@ -119,6 +119,7 @@ class Trainer:
             if config.method.uses("gen")
             else None
         )
+        self.sampler = replace(config.sampler, count=self.world.share(config.sampler.count))  # this rank's
         self.guard = Guard(config.stability)
         self.step = 0  # updates done
         self.epoch = 0  # epochs done
@@ -213,8 +214,7 @@ class Trainer:
         batches = [config.augmentation(images, self.generator, self.support.bounded) for _ in range(views)]
         if sampled:
             assert self.buffer is not None
-            share = replace(config.sampler, count=self.world.share(config.sampler.count))
-            batches.append(sample_step(self.network, self.buffer, share))
+            batches.append(sample_step(self.network, self.buffer, self.sampler))
             sizes.append(config.sampler.count)
         local = [len(batch) for batch in batches]
         projected, logits = self.parallel(torch.cat(batches), local, sizes)

@@ -22,7 +22,7 @@ CONFIGS = {
 
 def network_of(name):
     torch.manual_seed(0)
-    network = GEDINetwork(CONFIGS[name]).train()
+    network = GEDINetwork(CONFIGS[name], "fp32-fused").train()
     with torch.no_grad():  # nothing as it was initialised
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -40,7 +40,7 @@ def test_loaded_network_gives_the_same_bits(tmp_path, name):
     for place in (tmp_path, str(tmp_path), tmp_path / WEIGHTS):
         loaded = load_network(place)
         assert loaded.config == config
-        assert loaded.precision == "fp32"
+        assert loaded.precision == "fp32-fused"
         assert not loaded.training
         assert torch.equal(loaded(images), network(images))
     assert os.listdir(tmp_path) == [WEIGHTS]
