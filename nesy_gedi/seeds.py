@@ -1,6 +1,5 @@
 """A run of several seeds, each a job in ``OUT/seed-S``; ``OUT`` ends as if it had trained them."""
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nesy_gedi.errors import UserError
+from nesy_gedi.evaluation.own_terms import epochs_of
 from nesy_gedi.experiment import Experiment
 from nesy_gedi.gedi.checkpoint import load_network
 from nesy_gedi.gedi.networks import GEDINetwork
@@ -107,7 +107,7 @@ class SeedSweep(Experiment):
             network,
             result.terms,
             result.satisfied,
-            _largest_cluster(folder, result) > config.naming.largest_cluster,
+            _largest_cluster(folder, result.seed, result.terms) > config.naming.largest_cluster,
             excess(result.terms, self.learner.optima(), self.learner.allowed()),
             result.probabilities,
             result.rollbacks,
@@ -115,14 +115,9 @@ class SeedSweep(Experiment):
         return result, attempt
 
 
-def _largest_cluster(folder: Path, result: SeedResult) -> float:
-    """At the end of the training that was kept, which is the one with its result's terms."""
-    ends = {}
-    for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        ends[row["attempt"]] = row
-    for row in ends.values():
-        same = all(repr(result.terms.get(term)) == repr(value) for term, value in row["terms"].items())
-        if same and row["satisfied"] == result.satisfied:
-            return float(row["largest_cluster"] or 0.0)
-    raise UserError(f"{folder / METRICS} is damaged: remove the folder to train anew")
+def _largest_cluster(folder: Path, seed: int, terms: dict[str, float]) -> float:
+    """At the end of the training that was kept."""
+    epochs = epochs_of(folder / METRICS, seed, terms)
+    if not epochs:
+        raise UserError(f"{folder / METRICS} is damaged: remove the folder to train anew")
+    return float(epochs[-1]["largest_cluster"] or 0.0)

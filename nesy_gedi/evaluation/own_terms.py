@@ -48,6 +48,25 @@ def terms_by_seed(path: Path) -> dict[int, dict[str, float]] | None:
     return found or None
 
 
+def logged_epochs(path: Path, seed: int) -> dict[int, list[dict[str, Any]]]:
+    """The lines of ``metrics.jsonl`` of a seed, by attempt, in order.
+
+    Where a training went back over epochs, their last lines count.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: the file is not there, or damaged.
+    """
+    attempts: dict[int, list[dict[str, Any]]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if row["seed"] == seed:
+            epochs = attempts.setdefault(row["attempt"], [])
+            while epochs and epochs[-1]["epoch"] >= row["epoch"]:
+                epochs.pop()
+            epochs.append(row)
+    return attempts
+
+
 def epochs_of(path: Path, seed: int, terms: Terms) -> list[dict[str, Any]]:
     """The epochs of the training that ended with these terms, from ``metrics.jsonl``; none if not there.
 
@@ -55,22 +74,18 @@ def epochs_of(path: Path, seed: int, terms: Terms) -> list[dict[str, Any]]:
     value where it no longer counts, as it does in ``result.json``.
 
     Returns:
-        For each epoch ``epoch`` and ``terms``, in order.
+        The log's lines, each with all ``terms`` so far, in order.
     """
-    attempts: dict[int, list[dict[str, Any]]] = {}
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            if row["seed"] == seed:
-                epochs = attempts.setdefault(row["attempt"], [])
-                while epochs and epochs[-1]["epoch"] >= row["epoch"]:  # before the training went back
-                    epochs.pop()
-                before = epochs[-1]["terms"] if epochs else {}
-                epochs.append({"epoch": row["epoch"], "terms": {**before, **row["terms"]}})
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
     wanted = _text(terms)  # as text, in which NaN equals NaN
-    return next((epochs for epochs in attempts.values() if _text(epochs[-1]["terms"]) == wanted), [])
+    try:
+        for rows in logged_epochs(path, seed).values():
+            so_far: dict[str, float] = {}
+            epochs = [{**row, "terms": (so_far := {**so_far, **row["terms"]})} for row in rows]
+            if _text(so_far) == wanted:
+                return epochs
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return []
 
 
 def failure_figures(

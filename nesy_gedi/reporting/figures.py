@@ -1,6 +1,5 @@
 """The pictures of a run: terms against their optima, confusion matrix, images by cluster, energy."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nesy_gedi.evaluation.own_terms import logged_epochs
 from nesy_gedi.gedi.networks import GEDINetwork
 
 _GRID = 12  # images shown of each class
@@ -24,11 +24,8 @@ _RESOLUTION = 150  # points of the energy landscape along each axis
 
 def terms_figure(path: Path, metrics_file: Path, seed: int, optima: Mapping[str, float | None]) -> None:
     """Every term over the epochs of one seed's last training, with its optimum as a dashed line."""
-    lines = [json.loads(line) for line in metrics_file.read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in lines if line["seed"] == seed]
-    last = max(line["attempt"] for line in lines)
-    # where the training went back, an epoch's last line counts
-    lines = list({line["epoch"]: line for line in lines if line["attempt"] == last}.values())
+    attempts = logged_epochs(metrics_file, seed)
+    lines = attempts[max(attempts)]
     terms = list(dict.fromkeys(term for line in lines for term in line["terms"]))
     figure, axes = plt.subplots(1, len(terms), figsize=(3.2 * len(terms), 2.6), squeeze=False)
     for axis, term in zip(axes[0], terms, strict=True):

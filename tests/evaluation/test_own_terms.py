@@ -15,7 +15,7 @@ from untrained_runs import save_run, write_digits
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluating import EvaluationOptions, evaluate
 from nesy_gedi.evaluation.failures import CLUSTER, LABEL, MODES, REPRESENTATIONAL
-from nesy_gedi.evaluation.own_terms import epochs_of, failure_figures, optima_of, terms_by_seed
+from nesy_gedi.evaluation.own_terms import epochs_of, failure_figures, logged_epochs, optima_of, terms_by_seed
 from nesy_gedi.evaluation.report import lines
 from nesy_gedi.experiment import Experiment
 from nesy_gedi.gedi.config import TrainConfig
@@ -55,13 +55,27 @@ def test_epochs_are_those_of_the_attempt_that_was_kept() -> None:
         (1, 0, 1, {"gen": -1.0, "inv": 0.5}),
     )
     first = [{"epoch": 1, "terms": {"gen": -1.0}}, {"epoch": 2, "terms": {"gen": -1.0, "inv": 0.5}}]
-    assert epochs_of(path, 0, {"inv": 0.5, "gen": -1.0}) == first
+    kept = epochs_of(path, 0, {"inv": 0.5, "gen": -1.0})
+    assert [{key: row[key] for key in ("epoch", "terms")} for row in kept] == first
     assert len(epochs_of(path, 0, {"gen": -2.0, "inv": math.nan})) == 2
-    assert epochs_of(path, 1, {"gen": -1.0, "inv": 0.5}) == [{"epoch": 1, "terms": first[1]["terms"]}]
+    (only,) = epochs_of(path, 1, {"gen": -1.0, "inv": 0.5})
+    assert (only["epoch"], only["terms"]) == (1, first[1]["terms"])
     assert epochs_of(path, 0, {"gen": -3.0}) == epochs_of(path, 2, {}) == []
     assert epochs_of(Path("nowhere"), 0, {}) == []
     path.write_text('{"seed": 0}\n')
     assert epochs_of(path, 0, {}) == []
+
+
+def test_epochs_that_a_training_went_back_over_count_once() -> None:
+    path = write_metrics(
+        *((0, 0, epoch, {"gen": float(-epoch)}) for epoch in (1, 2, 3)),
+        *((0, 0, epoch, {"gen": float(-10 * epoch)}) for epoch in (2, 3, 4)),
+        (0, 1, 1, {"gen": 7.0}),
+    )
+    (first, second) = logged_epochs(path, 0).values()
+    assert [(row["epoch"], row["terms"]["gen"]) for row in first] == [(1, -1), (2, -20), (3, -30), (4, -40)]
+    assert [row["epoch"] for row in second] == [1]
+    assert [row["epoch"] for row in epochs_of(path, 0, {"gen": -40.0})] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"seeds": 3}', '{"seeds": []}', '{"seeds": [{"seed": 0}]}'])

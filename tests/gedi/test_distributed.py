@@ -37,7 +37,7 @@ HERE = Path(__file__).parent
 
 def torchrun(*arguments: str, **others: Any) -> subprocess.CompletedProcess[str]:
     started = "torch.distributed.run", "--standalone", "--nproc-per-node=2"
-    paths = os.pathsep.join([str(HERE), str(HERE.parent)])
+    paths = os.pathsep.join([str(HERE), str(HERE.parent), *sys.path])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     return subprocess.run(
         [sys.executable, "-m", *started, *arguments],
