@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from small_constraints import config_of, data_of
 
 from nesy_gedi.gedi.distributed import World
+from nesy_gedi.gedi.trainer import Trainer
 
 # what a rank does: the gradient of one step in float64, on views and samples that do not depend on the ranks
 GRADIENTS = """
@@ -33,6 +35,7 @@ Trainer._train_step = broken
 main(["train", "--dataset", "moons", "--method", "gedi", "--epochs", "50", "--out", "run"])
 """
 HERE = Path(__file__).parent
+_SEED = World.seed
 
 
 def torchrun(*arguments: str, **others: Any) -> subprocess.CompletedProcess[str]:
@@ -156,3 +159,23 @@ def test_a_process_that_dies_ends_the_others_with_its_traceback(tmp_path: Path) 
     assert "RuntimeError: the second process is broken" in done.stderr
     assert "in broken" in done.stderr
     assert time.monotonic() - started < 120
+
+
+def test_every_rank_has_random_numbers_of_its_own_and_the_first_those_of_one_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Equal chains on all ranks would be so many fewer samples."""
+    chains = []
+    for rank in range(3):
+        monkeypatch.setattr(World, "seed", lambda self, seed, rank=rank: seeded(rank, seed))
+        chains.append(Trainer(config_of(), data_of(), 5).buffer.images)
+    monkeypatch.undo()
+    assert torch.equal(chains[0], Trainer(config_of(), data_of(), 5).buffer.images)
+    assert not torch.equal(chains[0], chains[1])
+    assert not torch.equal(chains[1], chains[2])
+
+
+def seeded(rank: int, seed: int) -> int:
+    world = World()
+    world.rank = rank
+    return _SEED(world, seed)
