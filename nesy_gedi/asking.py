@@ -2,24 +2,43 @@
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from problog.logic import Term, Var
 from torch import Tensor
 
-from nesy_gedi.data.files import read_image
 from nesy_gedi.errors import UserError
-from nesy_gedi.gedi.checkpoint import load_run
-from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.logic.circuit import ConstraintCircuit
 from nesy_gedi.logic.declarations import is_observed
 from nesy_gedi.logic.examples import certain
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.logic.program import parse_program
-from nesy_gedi.logic.source import Source
+from nesy_gedi.trained import TrainedRun
+
+_SHOWN = 3  # of the symbols that an image may be, on a terminal
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one image is read.
+
+    Attributes:
+        symbol: in the most probable reading of all images, given the answer.
+        alone: probability of each symbol by the network alone.
+        given: probability of each symbol given the answer.
+        energy: E(x), nats.
+        rank: share of known images with a lower energy, in [0, 1]; None if the run does not say.
+        doubt: a sentence, if the image looks like nothing that the network knows.
+    """
+
+    symbol: str
+    alone: dict[str, float]
+    given: dict[str, float]
+    energy: float
+    rank: float | None
+    doubt: str | None
 
 
 @dataclass(frozen=True)
@@ -29,30 +48,47 @@ class Answer:
     Attributes:
         query: as asked.
         probabilities: of each answer, by its text; of ``true`` if the query has no free symbol.
-        explained: for the most probable answer: the most probable reading of each image, its
-            probability given the answer, and each image's own marginals.
+        readings: of each image, for the most probable answer.
+        reading_probability: of the most probable reading of all images, given the answer.
     """
 
     query: str
     probabilities: dict[str, float]
-    explained: dict[str, Any]
+    readings: dict[str, Reading]
+    reading_probability: float
+
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """The answers, the most probable first."""
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])
+
+    @property
+    def doubts(self) -> list[str]:
+        """Sentences on images that look like nothing that the network knows."""
+        return [reading.doubt for reading in self.readings.values() if reading.doubt]
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps({"query": self.query, "probabilities": self.probabilities, **self.explained})
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     def lines(self, explain: bool) -> list[str]:
         """For a terminal, the most probable answer first."""
-        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
-        lines = [f"{probability:.4f}  {text}" for text, probability in ranked]
+        lines = [f"{probability:.4f}  {text}" for text, probability in self.ranked]
         if explain:
-            reading = ", ".join(f"{image} as {symbol}" for image, symbol in self.explained["reading"].items())
-            lines.append(f"given {ranked[0][0]}, the images read: {reading}")
-            lines.append(f"with probability {self.explained['reading_probability']:.4f}; each by itself:")
-            for image, marginals in self.explained["marginals"].items():
-                best = sorted(marginals.items(), key=lambda item: -item[1])[:3]
-                lines.append(f"  {image}: " + ", ".join(f"{symbol} {p:.4f}" for symbol, p in best))
+            read = ", ".join(f"{image} as {reading.symbol}" for image, reading in self.readings.items())
+            lines.append(f"given {self.ranked[0][0]}, the images read: {read}")
+            lines.append(f"with probability {self.reading_probability:.4f}; each by itself:")
+            for image, reading in self.readings.items():
+                rank = "" if reading.rank is None else f", above {reading.rank:.1%} of known images"
+                lines.append(f"  {image}: {_best(reading.given)}")
+                lines.append(f"    by the network alone: {_best(reading.alone)}")
+                lines.append(f"    energy {reading.energy:.3f} nats{rank}")
         return lines
+
+
+def _best(shares: Mapping[str, float]) -> str:
+    ranked = sorted(shares.items(), key=lambda item: -item[1])[:_SHOWN]
+    return ", ".join(f"{symbol} {share:.4f}" for symbol, share in ranked)
 
 
 def ask(run: str, query: str, timeout: float = 60.0) -> Answer:
@@ -61,7 +97,8 @@ def ask(run: str, query: str, timeout: float = 60.0) -> Answer:
     Args:
         run: the run's folder.
         query: an atom of the run's program with file names for images, ``addition("a.png", "b.png", Z)``.
-            Names of one file are one image, however they are written.
+            Names of one file are one image, however they are written. Images of any size and colour are
+            brought to what the network was trained on.
         timeout: for grounding and compiling, seconds.
 
     Raises:
@@ -69,14 +106,8 @@ def ask(run: str, query: str, timeout: float = 60.0) -> Answer:
             program itself names one under another name than the query.
         ProgramError: the query does not fit the program, or can never hold.
     """
-    network, description = load_run(run)
-    if not description.get("program"):
-        raise UserError(
-            f"{run} was trained without a program: name its clusters first, `nesy-gedi name {run}`"
-        )
-    source = Source(Path(run) / "program.pl", description["program"])
-    trusted = bool(description["request"].get("trust_program"))
-    program = parse_program(source, query, trusted)
+    trained = TrainedRun(run)
+    program = trained.program(query)
     if program.slots:
         raise UserError(
             f"{program.slots[0]} in {query} stands for an image: give a file name in double quotes, as in "
@@ -84,16 +115,96 @@ def ask(run: str, query: str, timeout: float = 60.0) -> Answer:
         )
     once = _one_name_a_file(program.query)
     if once != program.query:
-        program = parse_program(source, str(once), trusted)
+        program = trained.program(str(once))
     circuit = ConstraintCircuit(program, limits=Limits(timeout))
-    circuit.probabilities.assign(description.get("probabilities", {}))
-    log_probs = {name: _log_probs(circuit, name, network) for name in circuit.networks}
+    images: dict[str, Tensor] = {}
+    symbols: dict[str, str] = {}
+    for name in circuit.networks:
+        slots = slots_of(circuit, name)
+        if is_observed(name):
+            symbols |= {slot: slot for slot in slots}
+        else:
+            _check_files(circuit, slots)
+            images |= {slot: trained.read(Path(slot.strip("\"'"))) for slot in slots}
+    return answer(trained, circuit, images, symbols, query)
+
+
+def answer(
+    trained: TrainedRun,
+    circuit: ConstraintCircuit,
+    images: Mapping[str, Tensor],
+    symbols: Mapping[str, str],
+    query: str,
+) -> Answer:
+    """What a run says of images in a query's slots.
+
+    Args:
+        trained: its network reads the images.
+        circuit: of its program; learnable probabilities get the values that were learned.
+        images: for each slot that a network reads, uint8 ``(channels, height, width)`` of the network's size.
+        symbols: for each slot of an observed network the symbol that is known.
+        query: as it was asked.
+
+    Raises:
+        UserError: a symbol is not in the domain of its network.
+    """
+    circuit.probabilities.assign(trained.description.get("probabilities", {}))
+    names = list(images)
+    look = trained.look(torch.stack([images[name] for name in names]))
+    log_probs = {}
+    for name, inputs in circuit.networks.items():
+        slots = slots_of(circuit, name)
+        if is_observed(name):
+            log_probs[name] = _known(slots, symbols, inputs.domain)
+        else:
+            log_probs[name] = look.log_posterior[[names.index(slot) for slot in slots]].unsqueeze(0)
     with torch.no_grad():
         values = circuit(log_probs).flatten()
     best = values.argmax().unsqueeze(0) if circuit.answers else None
-    names = circuit.answers or ("true",)
-    probabilities = dict(zip(names, values.exp().tolist(), strict=True))
-    return Answer(query, probabilities, _explanation(circuit, log_probs, best))
+    probabilities = dict(zip(circuit.answers or ("true",), values.exp().tolist(), strict=True))
+    explanation = circuit.most_probable(log_probs, answers=best)
+    marginals = circuit.marginals(log_probs, answers=best)
+    assert isinstance(marginals, dict)
+    readings = {}
+    for name, inputs in circuit.networks.items():
+        for k, slot in enumerate([] if is_observed(name) else slots_of(circuit, name)):
+            readings[slot] = Reading(
+                inputs.domain[int(explanation.classes[name][0, k])],
+                _shares(inputs.domain, log_probs[name][0, k].exp()),
+                _shares(inputs.domain, marginals[name][0, k]),
+                *trained.judged(look, names.index(slot), slot),
+            )
+    return Answer(query, probabilities, readings, float(explanation.log_posterior.exp()))
+
+
+def slots_of(circuit: ConstraintCircuit, network: str) -> list[str]:
+    """The names of the images, or symbols, that a network reads."""
+    return [circuit.slots[slot] for (slot,) in circuit.networks[network].slots]
+
+
+def _shares(domain: Sequence[str], shares: Tensor) -> dict[str, float]:
+    return dict(zip(domain, shares.tolist(), strict=True))
+
+
+def _known(slots: Sequence[str], symbols: Mapping[str, str], domain: Sequence[str]) -> Tensor:
+    """Log-probabilities ``(1, slots, classes)`` of symbols that are known."""
+    for slot in slots:
+        if symbols[slot] not in domain:
+            raise UserError(
+                f"{symbols[slot]} is not one of {', '.join(domain)}: give the symbol that is known"
+            )
+    return certain(torch.tensor([[domain.index(symbols[slot]) for slot in slots]]), len(domain))
+
+
+def _check_files(circuit: ConstraintCircuit, slots: Sequence[str]) -> None:
+    names: dict[str, str] = {}  # by real path
+    for slot in slots:
+        other = names.setdefault(_file(slot), slot)
+        if other != slot:
+            raise UserError(
+                f"{other} and {slot} are one file, but would be two images of {circuit.program.query}: write "
+                "its name as the program does"
+            )
 
 
 def _file(name: str) -> str:
@@ -114,52 +225,3 @@ def _one_name_a_file(query: Term) -> Term:
         return names.setdefault(path, term) if os.path.isfile(path) else term
 
     return query.with_args(*(renamed(argument) for argument in query.args))
-
-
-def _log_probs(circuit: ConstraintCircuit, name: str, network: GEDINetwork) -> Tensor:
-    """Log-probabilities ``(1, inputs, classes)``: images by the network, observed symbols as given."""
-    inputs = circuit.networks[name]
-    slots = [circuit.slots[slot] for (slot,) in inputs.slots]
-    if is_observed(name):
-        wrong = [slot for slot in slots if slot not in inputs.domain]
-        if wrong:
-            raise UserError(
-                f"{wrong[0]} is not one of {', '.join(inputs.domain)}: give the symbol that is known"
-            )
-        return certain(torch.tensor([[inputs.domain.index(slot) for slot in slots]]), inputs.classes)
-    names: dict[str, str] = {}  # by real path
-    for slot in slots:
-        other = names.setdefault(_file(slot), slot)
-        if other != slot:
-            raise UserError(
-                f"{other} and {slot} are one file, but would be two images of {circuit.program.query}: write "
-                "its name as the program does"
-            )
-    config = network.config
-    images = torch.stack(
-        [
-            read_image(Path(slot.strip("\"'")), config.channels, config.image_height, config.image_width)
-            for slot in slots
-        ]
-    )
-    with torch.no_grad():
-        logits: Tensor = network(images.float() / 255)
-    return logits.log_softmax(1).unsqueeze(0)
-
-
-def _explanation(
-    circuit: ConstraintCircuit, log_probs: dict[str, Tensor], answer: Tensor | None
-) -> dict[str, Any]:
-    explanation = circuit.most_probable(log_probs, answers=answer)
-    marginals = circuit.marginals(log_probs, answers=answer)
-    assert isinstance(marginals, dict)
-    reading: dict[str, str] = {}
-    shares: dict[str, dict[str, float]] = {}
-    for name, inputs in circuit.networks.items():
-        if not is_observed(name):
-            for k, (slot,) in enumerate(inputs.slots):
-                text = circuit.slots[slot]
-                reading[text] = inputs.domain[int(explanation.classes[name][0, k])]
-                shares[text] = dict(zip(inputs.domain, marginals[name][0, k].tolist(), strict=True))
-    probability = float(explanation.log_posterior.exp())
-    return {"reading": reading, "reading_probability": probability, "marginals": shares}

@@ -68,6 +68,7 @@ def read_examples(
         test_images=pool[:0],
         test_labels=None,
         classes=circuit.networks[columns.network].classes,
+        from_files=True,
     )
     unknown = torch.full_like(positions, -1)
     return images, positions, Readings(unknown, columns.by_network(labels), labels[:, 0])

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
-from nesy_gedi.asking import ask
+from nesy_gedi.asking import Answer, ask
 from nesy_gedi.cli import main
 from nesy_gedi.data.mnist import load_mnist
 from nesy_gedi.errors import UserError
@@ -68,6 +68,10 @@ def query(run: str, atom: str, *options: str) -> Result:
     return CliRunner().invoke(main, ["query", run, atom, *options])
 
 
+def read_as(answer: Answer) -> dict[str, str]:
+    return {image: reading.symbol for image, reading in answer.readings.items()}
+
+
 def refused(run: str, atom: str) -> str:
     result = query(run, atom)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
@@ -82,11 +86,11 @@ def test_a_free_symbol(read: dict[str, Tensor]) -> None:
     best = int(max(expected, key=lambda text: expected[text]))
     worlds = {k: float(read["a"][k] * read["b"][best - k]) for k in range(10) if 0 <= best - k < 10}
     top = max(worlds, key=lambda k: worlds[k])
-    assert answer.explained["reading"] == {'"a.png"': str(top), '"b.png"': str(best - top)}
+    assert read_as(answer) == {'"a.png"': str(top), '"b.png"': str(best - top)}
     total = sum(worlds.values())
-    assert answer.explained["reading_probability"] == pytest.approx(worlds[top] / total, rel=1e-4)
+    assert answer.reading_probability == pytest.approx(worlds[top] / total, rel=1e-4)
     shares = {str(k): worlds.get(k, 0.0) / total for k in range(10)}
-    assert answer.explained["marginals"]['"a.png"'] == pytest.approx(shares, rel=1e-4, abs=1e-7)
+    assert answer.readings['"a.png"'].given == pytest.approx(shares, rel=1e-4, abs=1e-7)
 
 
 def test_one_image_in_both_places_has_one_reading(read: dict[str, Tensor]) -> None:
@@ -104,9 +108,9 @@ def test_names_of_one_file_are_one_image(read: dict[str, Tensor], folder: Path, 
     answer = ask("labelled_addition", f'addition("a.png",{other},Z)')
     wanted = {str(2 * k): float(p) for k, p in enumerate(read["a"])}
     assert answer.probabilities == pytest.approx(wanted, rel=1e-4, abs=1e-7)
-    assert list(answer.explained["reading"]) == ['"a.png"']
+    assert list(answer.readings) == ['"a.png"']
     again = ask("multi_addition", f'addition(["a.png","b.png"],["c.png",{other}],[0,3,4])')
-    assert set(again.explained["reading"]) == {'"a.png"', '"b.png"', '"c.png"'}
+    assert set(again.readings) == {'"a.png"', '"b.png"', '"c.png"'}
 
 
 def test_the_programs_own_name_of_a_file_is_to_be_used(folder: Path) -> None:
@@ -116,7 +120,7 @@ def test_the_programs_own_name_of_a_file_is_to_be_used(folder: Path) -> None:
     network = load_network("labelled_addition")
     save_network(network, folder / "to_a" / WEIGHTS, {"program": text, "request": {}})
     assert refused("to_a", 'to_a("./a.png", Z)').startswith('nesy-gedi: "./a.png" and "a.png" are one file')
-    assert list(ask("to_a", 'to_a("a.png", Z)').explained["reading"]) == ['"a.png"']
+    assert list(ask("to_a", 'to_a("a.png", Z)').readings) == ['"a.png"']
 
 
 def test_another_predicate_of_the_program(read: dict[str, Tensor]) -> None:
@@ -140,8 +144,8 @@ def test_observed_symbols(read: dict[str, Tensor]) -> None:
     total = sum(weights.values())
     assert answer.probabilities == pytest.approx({"true": total}, rel=1e-3)
     top = max(weights, key=lambda world: weights[world])
-    assert answer.explained["reading"] == {f'"{n}.png"': str(k) for n, k in zip("abcd", top, strict=True)}
-    assert answer.explained["reading_probability"] == pytest.approx(weights[top] / total, rel=1e-3)
+    assert read_as(answer) == {f'"{n}.png"': str(k) for n, k in zip("abcd", top, strict=True)}
+    assert answer.reading_probability == pytest.approx(weights[top] / total, rel=1e-3)
     with pytest.raises(UserError, match="x is not one of 0, 1, 2"):
         ask("multi_addition", 'addition(["a.png","b.png"],["c.png","d.png"],[0,3,x])')
 
@@ -161,7 +165,9 @@ def test_json_is_one_line_that_sums_to_one() -> None:
     assert found["query"] == PAIR
     assert found["probabilities"] == ask("labelled_addition", PAIR).probabilities
     assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    assert all(sum(m.values()) == pytest.approx(1, abs=1e-4) for m in found["marginals"].values())
+    for reading in found["readings"].values():
+        assert sum(reading["alone"].values()) == pytest.approx(1, abs=1e-4)
+        assert sum(reading["given"].values()) == pytest.approx(1, abs=1e-4)
 
 
 def test_lines_begin_with_the_most_probable(read: dict[str, Tensor]) -> None:
@@ -171,7 +177,7 @@ def test_lines_begin_with_the_most_probable(read: dict[str, Tensor]) -> None:
     assert len(plain) == 19
     explained = query("labelled_addition", PAIR, "--explain").stdout.splitlines()
     assert explained[:19] == plain
-    reading = ask("labelled_addition", PAIR).explained["reading"]
+    reading = read_as(ask("labelled_addition", PAIR))
     told = ", ".join(f"{image} as {symbol}" for image, symbol in reading.items())
     assert explained[19] == f"given {plain[0].split()[1]}, the images read: {told}"
 

@@ -14,12 +14,18 @@ from nesy_gedi.cli.train import program_options
 def query(run: str, atom: str, explain: bool, as_json: bool, compile_timeout: float) -> None:
     """Ask a run about image files: the probability of each answer, the most probable first.
 
+    Images of any size and colour are brought to what the network was trained on. One that looks like nothing
+    that it knows is told on standard error.
+
     \b
     nesy-gedi query runs/labelled_addition-combined-1000 'addition("a.png", "b.png", Z)'
+    nesy-gedi query runs/labelled_addition-combined-1000 'addition("a.png", "b.png", Z)' --explain
     """
     from nesy_gedi.asking import ask
 
     answer = ask(run, atom, compile_timeout)
+    for doubt in answer.doubts:
+        click.echo(f"nesy-gedi: warning: {doubt}", err=True)
     for line in [answer.to_json()] if as_json else answer.lines(explain):
         click.echo(line)
 

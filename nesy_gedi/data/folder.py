@@ -64,7 +64,7 @@ def load_folder(folder: Path, name: str) -> ImageSet:
     test_images, test_labels = _read(test, names, *train_images.shape[1:])
     source = f"image files in {folder}"
     labelled = (train_images, train_labels, test_images, test_labels)
-    return ImageSet(name, source, *labelled, classes=len(names or ()), names=names)
+    return ImageSet(name, source, *labelled, classes=len(names or ()), names=names, from_files=True)
 
 
 def _list_part(folder: Path) -> _Part:

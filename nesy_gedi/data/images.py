@@ -45,6 +45,7 @@ class ImageSet:
         source: where the images came from, for people, e.g. ``idx files in data/MNIST/raw``.
         classes: number of classes; 0 where there are no labels.
         names: what the classes are called, class by class; None for their numbers.
+        from_files: the images are files' contents, resized as a whole where they had another size.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ImageSet:
     test_labels: Tensor | None
     classes: int
     names: tuple[str, ...] | None = None
+    from_files: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
