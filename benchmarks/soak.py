@@ -24,7 +24,15 @@ import click
 
 from nesy_gedi.stored_run import is_finished
 
-SMALL = ("--set", "sampler.buffer_size=500", "--set", "naming.restarts=0", "--save-every", "0.5")
+SMALL = (
+    "--set",
+    "sampler.buffer_size=500",
+    "--set",
+    "naming.restarts=0",
+    "--save-every",
+    "0.5",
+    "--no-report",
+)
 CASES = {
     "runs away": (
         *("--dataset", "moons", "--preset", "paper", "--epochs", "60", "--set", "network.temperature=0"),

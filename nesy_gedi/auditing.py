@@ -41,18 +41,23 @@ def audit_program(circuit: ConstraintCircuit, support: str | None, most: int) ->
     marginal = found.maps(most, "marginal")
     listed_maps = found.maps(most + 1)
     for maps in listed_maps[:most]:
-        yield f"  {_reading(maps, domains)}{'' if maps in marginal else _ruled_out(maps)}"
+        yield f"  {reading_in_words(maps, domains)}{'' if maps in marginal else f'   ({ruled_out_by(maps)})'}"
     if len(listed_maps) > most:  # a listed map stands for all readings of symbols that no image shows
         yield "  … and more" if found.unseen else f"  … and {found.count - most:,} more"
     yield f"with clusters kept balanced by the term prior: {found.balanced:,}"
     yield f"with the prior set to the program's own marginal: {found.marginal:,}"
     if found.unseen:
         yield f"no image shows {_symbols(found.unseen, domains)}: how these are read is open"
-    yield from _verdict(found, domains)
+    yield from verdict(found, domains)
 
 
-def _reading(maps: Maps, domains: Mapping[str, tuple[str, ...]]) -> str:
-    """One map for each network, in words."""
+def reading_in_words(maps: Maps, domains: Mapping[str, tuple[str, ...]]) -> str:
+    """One map for each network, in words.
+
+    Args:
+        maps: one of :meth:`~nesy_gedi.logic.shortcuts.Audit.maps`.
+        domains: symbols of each network.
+    """
     parts = []
     for network, reading in maps.items():
         domain = domains[network]
@@ -67,11 +72,12 @@ def _reading(maps: Maps, domains: Mapping[str, tuple[str, ...]]) -> str:
     return "; ".join(parts)
 
 
-def _ruled_out(maps: Maps) -> str:
+def ruled_out_by(maps: Maps) -> str:
+    """What rules a map out that the marginal does not allow."""
     seen = [[j for j in reading if j != -1] for reading in maps.values()]
     if any(len(set(reading)) < len(reading) for reading in seen):
-        return "   (merges symbols: the term prior rules it out)"
-    return "   (ruled out by the program's own marginal as prior)"
+        return "merges symbols: the term prior rules it out"
+    return "ruled out by the program's own marginal as prior"
 
 
 def _symbols(symbols: Sequence[Symbol], domains: Mapping[str, tuple[str, ...]]) -> str:
@@ -81,7 +87,8 @@ def _symbols(symbols: Sequence[Symbol], domains: Mapping[str, tuple[str, ...]]) 
     )
 
 
-def _verdict(found: Audit, domains: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def verdict(found: Audit, domains: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Whether the program tells its readings apart, and what would, as lines of text."""
     if found.identifiable():
         yield "identifiable: the term nesy alone leaves only the intended reading"
     elif found.identifiable("balanced"):

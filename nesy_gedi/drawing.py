@@ -21,6 +21,7 @@ from nesy_gedi.evaluation.subject import recorded
 from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.sampler import Support, frozen, sgld
+from nesy_gedi.writing import write_whole
 
 FOLDER, ARRAYS, PICTURE = "samples", "samples.npz", "samples.png"
 IMAGE_STEPS, VECTOR_STEPS = 500, 20_000
@@ -128,9 +129,7 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            partial = folder / f"{name}.partial"
-            partial.write_bytes(content.getvalue())
-            partial.replace(folder / name)
+            write_whole(folder / name, content.getvalue())
     except OSError as error:
         raise UserError(
             f"cannot write samples to {folder} ({error.strerror}); choose another --out"

@@ -13,7 +13,7 @@ from nesy_gedi.drawing import default_steps, kept_samples, run_folder
 from nesy_gedi.errors import UserError, unknown
 from nesy_gedi.evaluation import generation, labelled
 from nesy_gedi.evaluation.labelled import SEED
-from nesy_gedi.evaluation.ood import detection, fit_to, ood_scores
+from nesy_gedi.evaluation.ood import detection, fit_to, ood_scores, write_scores
 from nesy_gedi.evaluation.own_terms import failures, missing_terms
 from nesy_gedi.evaluation.report import read_results, write_results
 from nesy_gedi.evaluation.subject import Subject, recorded
@@ -81,10 +81,12 @@ def _failures(subject: Subject, options: EvaluationOptions, prepared: Prepared) 
 
 def _ood(subject: Subject, options: EvaluationOptions, prepared: Prepared) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, (images, made) in prepared.others.items():
-        others = ood_scores(subject.network, images)
-        figures = {score: detection(subject.scores[score], values) for score, values in others.items()}
+    others = {name: ood_scores(subject.network, images) for name, (images, _) in prepared.others.items()}
+    for name, scores in others.items():
+        figures = {score: detection(subject.scores[score], values) for score, values in scores.items()}
+        made = prepared.others[name][1]
         found[name] = {**figures, "settings": {**_tested(subject), **made, "positive": "in-distribution"}}
+    write_scores(run_folder(subject.run), subject.scores, others)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import confusion, predict
 from nesy_gedi.evaluation.failures import verdicts
 from nesy_gedi.gedi.checkpoint import WEIGHTS, save_network
@@ -29,6 +30,7 @@ from nesy_gedi.run_lock import training
 from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stopping import StoppedError, StopRequest
 from nesy_gedi.stored_run import check_same, decisive, stored_request
+from nesy_gedi.trained import known_of
 
 MEDIANS = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "seconds")
 
@@ -134,10 +136,13 @@ class Experiment:
         # several seeds, one network to use: the one that its own examples, not the labels, speak for
         assert self.reached.best is not None
         place, chosen = self.reached.best
-        self._save(chosen.network, chosen.probabilities)
+        known = known_of(chosen.network, self.learner.images)
+        self._save(chosen.network, chosen.probabilities, known)
         self._draw(chosen, self.request.first_seed + place)
         self.states.remove()
         self._report(chosen, self.reached.results[place])
+        if self.request.report:
+            self._write_report()
 
     def _announce(self) -> None:
         data, program = self.learner.images.describe(), self.learner.program
@@ -202,6 +207,15 @@ class Experiment:
                 state = {True: "ruled out", False: "not ruled out", None: "not decided by this method"}
                 self._say(f"{verdict.mode}: {state[verdict.ruled_out]} ({verdict.reason})")
 
+    def _write_report(self) -> None:
+        # a second to import, and wanted only here
+        from nesy_gedi.report.page import write_report
+
+        try:
+            self._say(f"report: {write_report(self.folder.path, self.learner)}")
+        except UserError as error:  # the training is done and kept
+            self._say(f"no report: {error}")
+
     def _published(self) -> Mapping[str, float]:
         """The paper's figures, if the program is the paper's."""
         program = self.learner.program
@@ -228,13 +242,17 @@ class Experiment:
         for name in MEDIANS:
             values = [row[name] for row in rows]
             content[name] = statistics.median(values) if None not in values else None
+        content["kept"] = self.request.first_seed + self.reached.best[0] if self.reached.best else None
         content["seeds"] = rows
         self.folder.write_json(RESULT, content)
 
-    def _save(self, network: GEDINetwork, probabilities: Mapping[str, float]) -> None:
+    def _save(
+        self, network: GEDINetwork, probabilities: Mapping[str, float], known: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the weights; with what images the network knows, when it is finished."""
         if not self.world.leads:
             return
-        extra = {**self.description(), "probabilities": dict(probabilities)}
+        extra = {**self.description(), "probabilities": dict(probabilities), "known": dict(known or {})}
         save_network(network, self.folder.path / WEIGHTS, extra)
 
     def _draw(self, attempt: Attempt, seed: int) -> None:

@@ -70,7 +70,12 @@ def name_run(
         "named_from": run,
         "program": program.source.text,
         "query": str(program.query),
-        "request": {**description["request"], "trust_program": program.trusted},
+        "request": {
+            **description["request"],
+            "program": str(program.path),
+            "query": program.asked,
+            "trust_program": program.trusted,
+        },
     }
     folder.begin(description)
     save_network(network, folder.path / WEIGHTS, description)

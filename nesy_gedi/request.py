@@ -56,6 +56,7 @@ class Request:
     compile_timeout: float = 60.0
     stabilise: str | None = None
     save_seconds: float = 30.0
+    report: bool = True
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from nesy_gedi.gedi.checkpoint import load_network
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.jobs import Job
 from nesy_gedi.launching import Launching, launch
-from nesy_gedi.reporting.run import CONFIG, METRICS, write_whole
+from nesy_gedi.reporting.run import CONFIG, METRICS
 from nesy_gedi.request import Request
 from nesy_gedi.results import Attempt, SeedResult, excess
 from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stored_run import can_go_on, check_same, decisive, finished_seed, stored_request
+from nesy_gedi.writing import write_whole
 
 
 def begin(request: Request, console: Console, launching: Launching) -> Experiment:
@@ -91,7 +92,7 @@ class SeedSweep(Experiment):
         first, expected = self.request.first_seed, decisive(self.description())
         return [
             Job(
-                replace(base, first_seed=seed, out=str(self.folder.path / f"seed-{seed}")),
+                replace(base, first_seed=seed, out=str(self.folder.path / f"seed-{seed}"), report=False),
                 expected,
                 tuple(sys.argv[1:]),
             )

@@ -120,6 +120,22 @@ def stored_request(run: Path) -> Request:
     Raises:
         UserError: there is no such run, its description is damaged, or it is finished.
     """
+    request = described_request(run)
+    if is_finished(run, request.seeds):
+        raise UserError(f"the run in {run} is finished: there is nothing to resume")
+    return request
+
+
+def described_request(run: Path, data_dir: str | None = None) -> Request:
+    """What was asked for when a run was begun.
+
+    Args:
+        run: its folder.
+        data_dir: where data sets lie now; None for where they lay.
+
+    Raises:
+        UserError: there is no such run, or its description is damaged.
+    """
     path = run / CONFIG
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
@@ -128,14 +144,13 @@ def stored_request(run: Path) -> Request:
         values["assignments"] = tuple(values["assignments"])
         if values["examples_csv"] is not None:
             values["examples"] = None  # as many as there are rows
-        request = Request(**values)
+        if data_dir is not None:
+            values["data_dir"] = data_dir
+        return Request(**values)
     except OSError as error:
         raise UserError(f"no run in {run} ({error.strerror}): name its folder, such as runs/x") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged, or of another version: begin the run anew") from error
-    if is_finished(run, request.seeds):
-        raise UserError(f"the run in {run} is finished: there is nothing to resume")
-    return request
 
 
 def _differences(old: Any, new: Any, where: str) -> Iterator[tuple[str, Any, Any]]:

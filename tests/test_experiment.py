@@ -38,7 +38,7 @@ def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def request(*assignments: str, **changes: Any) -> Request:
     options: dict[str, Any] = {
         "program": ADDITION, "examples": 20, "epochs": 1, "width": 4, "precision": "fp32", "device": "cpu",
-        "assignments": (*SMALL, *assignments),
+        "assignments": (*SMALL, *assignments), "report": False,
     }  # fmt: skip
     return Request(**(options | changes))
 

@@ -36,7 +36,14 @@ def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(*assignments: str, **changes: Any) -> Experiment:
-    options: dict[str, Any] = {"examples": 20, "epochs": 1, "width": 4, "precision": "fp32", "device": "cpu"}
+    options: dict[str, Any] = {
+        "examples": 20,
+        "epochs": 1,
+        "width": 4,
+        "precision": "fp32",
+        "device": "cpu",
+        "report": False,
+    }
     request = Request(**(options | changes), assignments=(*SMALL, *assignments))
     return Experiment(request, Console(file=io.StringIO(), width=200))
 

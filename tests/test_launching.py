@@ -47,11 +47,12 @@ TOY = Request(
     device="cpu",
     assignments=("naming.restarts=0",),
     save_seconds=0.05,
+    report=False,
 )
 SWEEP = (
     *("train", "--dataset", "moons", "--method", "gedi-no-gen", "--examples", "400", "--epochs", "3"),
     *("--width", "8", "--precision", "fp32", "--device", "cpu", "--set", "naming.restarts=0"),
-    *("--seeds", "3", "--first-seed", "4"),
+    *("--seeds", "3", "--first-seed", "4", "--no-report"),
 )
 
 
@@ -260,7 +261,7 @@ def test_the_merit_of_a_seed_is_what_its_training_said(monkeypatch: pytest.Monke
     """The choice among seeds is by what the table does not show."""
     program = Request(
         program="addition.pl", examples=20, epochs=2, width=4, precision="fp32", device="cpu", seeds=2,
-        out="one",
+        out="one", report=False,
         assignments=("sampler.steps=1", "sampler.count=4", "naming.searches=1", "naming.restarts=1"),
     )  # fmt: skip
     one = Experiment(program, quiet())

@@ -32,6 +32,7 @@ QUICK = Request(
     examples=400,
     precision="fp32",
     device="cpu",
+    report=False,
     assignments=("sampler.steps=1", "sampler.buffer_size=400", "naming.restarts=0", "network.width=8"),
 )
 

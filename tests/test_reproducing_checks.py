@@ -26,6 +26,7 @@ QUICK = Request(
     epochs=1,
     precision="fp32",
     device="cpu",
+    report=False,
     assignments=(
         *("sampler.steps=1", "sampler.buffer_size=400", "naming.restarts=0", "network.width=8"),
         "batch_size=20",

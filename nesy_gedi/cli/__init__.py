@@ -10,6 +10,7 @@ from nesy_gedi.cli.data import data_group
 from nesy_gedi.cli.evaluate import evaluate, sample
 from nesy_gedi.cli.program import program_group
 from nesy_gedi.cli.query import name, query
+from nesy_gedi.cli.report import report
 from nesy_gedi.cli.reproduce import reproduce
 from nesy_gedi.cli.train import addition, train
 from nesy_gedi.errors import UserError
@@ -50,7 +51,7 @@ def main() -> None:
     keep_freed_memory()
 
 
-for command in (addition, train, query, name, evaluate, sample, reproduce):
+for command in (addition, train, report, query, name, evaluate, sample, reproduce):
     main.add_command(command)
 main.add_command(data_group, name="data")
 main.add_command(program_group, name="program")

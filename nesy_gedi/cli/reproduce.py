@@ -2,7 +2,7 @@
 
 import click
 
-from nesy_gedi.cli.train import launcher_options
+from nesy_gedi.cli.train import launcher_options, report_option
 
 _COUNT = click.IntRange(min=1)
 
@@ -29,6 +29,7 @@ _COUNT = click.IntRange(min=1)
 @click.option("--inception-weights", metavar="FILE", help="For table5.")
 @click.option("--features", metavar="NAME", default="inception", help="For table5, as in `evaluate`.")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting.")
+@report_option
 @launcher_options
 def reproduce(
     target: str | None,

@@ -11,6 +11,9 @@ import click
 from nesy_gedi.processes import start, under_torchrun, without_nproc
 
 _COUNT = click.IntRange(min=1)
+report_option = click.option(
+    "--report/--no-report", default=True, help="Write RUN/report.html at the end of a training."
+)
 _COMMON = [
     click.option(
         "--examples", metavar="N", type=int, help="Number of examples. [default: 1000; all without a program]"
@@ -50,6 +53,7 @@ _COMMON = [
         default=30.0,
         help="How much of a training may be lost; its state is written so often.",
     ),
+    report_option,
     click.option(
         "--nproc", metavar="N", type=_COUNT, default=1, help="Processes that train together, by torchrun."
     ),

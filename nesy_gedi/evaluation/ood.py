@@ -1,9 +1,13 @@
 """Telling the data that a network was trained on from other data, by scores that need no labels."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
@@ -13,7 +17,10 @@ from nesy_gedi.data.images import to_float
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.networks import GEDINetwork, energy_of
 from nesy_gedi.gedi.sampler import frozen
+from nesy_gedi.writing import write_whole
 
+Scores = Mapping[str, Tensor]
+SCORES = "ood_scores.npz"
 RECALL = 0.95  # true positive rate at which the false positive rate is read off
 
 
@@ -60,8 +67,7 @@ def detection(inside: Tensor, outside: Tensor) -> dict[str, float]:
         ``auroc``, ``aupr`` (average precision; chance is n / (n + m)) and ``fpr95``: the share of the others
         above the first threshold that at least 95 % of the in-distribution images reach (lower is better).
     """
-    positive = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
-    scores = torch.cat([inside, outside]).double().numpy()
+    positive, scores = labelled_scores(inside, outside)
     # thresholds on a straight line are kept: the first with enough recall may be one of them
     false, true, _ = roc_curve(positive, scores, drop_intermediate=False)
     return {
@@ -69,6 +75,51 @@ def detection(inside: Tensor, outside: Tensor) -> dict[str, float]:
         "aupr": float(average_precision_score(positive, scores)),
         "fpr95": float(false[np.argmax(true >= RECALL)]),
     }
+
+
+def labelled_scores(inside: Tensor, outside: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Whether each of all images is in-distribution, 1 or 0, and its score: ``(n + m,)`` both."""
+    positive = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
+    return positive, torch.cat([inside, outside]).double().numpy()
+
+
+def write_scores(folder: Path, inside: Scores, others: Mapping[str, Scores]) -> None:
+    """Keep scores in a run's folder, beside those of other data sets that are there already.
+
+    Args:
+        folder: of the run.
+        inside: of the run's own test images, by the name of the score.
+        others: the same of other data sets, by their names.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    known = {**read_scores(folder)[1], **others}
+    arrays: dict[str, Any] = {f"own {name}": values.numpy() for name, values in inside.items()}
+    for number, scores in enumerate(known.values()):
+        arrays |= {f"{number} {name}": values.numpy() for name, values in scores.items()}
+    file = io.BytesIO()
+    np.savez(file, others=np.array(list(known)), **arrays)
+    try:
+        write_whole(folder / SCORES, file.getvalue())
+    except OSError as error:
+        raise UserError(f"cannot write {folder / SCORES} ({error.strerror})") from error
+
+
+def read_scores(folder: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """What :func:`write_scores` kept: none if nothing was compared, or the file is damaged."""
+    try:
+        with np.load(folder / SCORES, allow_pickle=False) as file:
+            others = [str(name) for name in file["others"]]
+            arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "others"}
+    except Exception:  # not there, or not ours; zipfile and numpy raise many kinds on damaged files
+        return {}, {}
+    by_set: dict[str, dict[str, Tensor]] = {}
+    for key, values in arrays.items():
+        number, name = key.split(" ", 1)
+        by_set.setdefault(number, {})[name] = values
+    own = by_set.pop("own", {})
+    return own, {others[int(number)]: scores for number, scores in by_set.items()}
 
 
 def fit_to(images: Tensor, shape: Sequence[int]) -> tuple[Tensor, str]:

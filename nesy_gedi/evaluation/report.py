@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nesy_gedi.errors import UserError
+from nesy_gedi.writing import write_whole
 
 RESULTS = "evaluation.json"
 NESTED = ("failures", "ood", "generation")  # a result for each seed, other set, space of features
@@ -44,10 +45,8 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
     for measure, result in results.items():
         old = content.get(measure, {}) if measure in NESTED else {}
         content[measure] = {**old, **result}
-    partial = folder / f"{RESULTS}.partial"
     try:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(folder / RESULTS)
+        write_whole(folder / RESULTS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise UserError(f"cannot write {folder / RESULTS} ({error.strerror})") from error
 

@@ -29,11 +29,19 @@ def terms_figure(path: Path, metrics_file: Path, seed: int, optima: Mapping[str,
     terms = list(dict.fromkeys(term for line in lines for term in line["terms"]))
     figure, axes = plt.subplots(1, len(terms), figsize=(3.2 * len(terms), 2.6), squeeze=False)
     for axis, term in zip(axes[0], terms, strict=True):
-        _plot_term(axis, lines, term, optima.get(term))
+        plot_term(axis, lines, term, optima.get(term))
     _save(figure, path)
 
 
-def _plot_term(axis: Axes, lines: list[dict[str, Any]], term: str, optimum: float | None) -> None:
+def plot_term(axis: Axes, lines: Sequence[Mapping[str, Any]], term: str, optimum: float | None) -> None:
+    """One term over epochs, with its optimum as a dashed line.
+
+    Args:
+        axis: where to draw.
+        lines: of the log, in order.
+        term: its name.
+        optimum: nats; None where there is none.
+    """
     counted = [line for line in lines if term in line["terms"]]
     epochs, values = [line["epoch"] for line in counted], [line["terms"][term] for line in counted]
     axis.plot(epochs, values, marker=marker_of(epochs))

@@ -19,8 +19,8 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.failures import MODES, ruled_out_at
 from nesy_gedi.gedi.checkpoint import load_network
 from nesy_gedi.reporting.figures import draw_plane, marker_of
-from nesy_gedi.reporting.run import write_whole
 from nesy_gedi.stored_run import kept_training
+from nesy_gedi.writing import write_whole
 
 _SIDE = 8  # images along each side of a grid
 _CHAINS = 500

@@ -12,7 +12,8 @@ from typing import Any
 from nesy_gedi.data.images import ImageSet
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import ClusteringScore, kmeans_pixels
-from nesy_gedi.reporting.run import environment, write_whole
+from nesy_gedi.reporting.run import environment
+from nesy_gedi.writing import write_whole
 
 _TITLES = {
     "representational": "representational collapse ruled out",

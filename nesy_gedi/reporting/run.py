@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from nesy_gedi.errors import UserError
+from nesy_gedi.writing import write_whole
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 # a disk that is full, read-only or broken; Windows has no quotas
@@ -96,16 +97,6 @@ def or_resume(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({error.strerror}): make room, and `nesy-gedi train --resume {path}` "
             "goes on from the last state"
         ) from error
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is never there in part."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # others may write the same file
-    try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def free_folder(parent: Path, name: str) -> Path:

@@ -8,7 +8,15 @@ from typed_commands import refused, run
 pytestmark = pytest.mark.usefixtures("elsewhere")
 TINY = (
     *("--seeds", "1", "--epochs", "1", "--examples", "400", "--methods", "gedi", "--datasets", "circles"),
-    *("--set", "network.width=8", "--set", "sampler.buffer_size=400", "--set", "naming.restarts=0"),
+    *(
+        "--set",
+        "network.width=8",
+        "--set",
+        "sampler.buffer_size=400",
+        "--set",
+        "naming.restarts=0",
+        "--no-report",
+    ),
 )
 
 

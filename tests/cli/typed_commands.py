@@ -14,7 +14,7 @@ SCRIPT = str(Path(sys.executable).with_name("nesy-gedi"))
 ADDITION = resource("programs", "addition.pl").read_text(encoding="utf-8")
 OPTIONS = (
     *("--width", "4", "--precision", "fp32", "--device", "cpu"),
-    *("--set", "sampler.steps=1", "--set", "sampler.count=4", "--set", "naming.restarts=0"),
+    *("--set", "sampler.steps=1", "--set", "sampler.count=4", "--set", "naming.restarts=0", "--no-report"),
 )
 FEW = ("--examples", "20", "--epochs", "2")
 SMALL = ("addition", *OPTIONS)

@@ -117,6 +117,7 @@ def trained(**options: Any) -> Path:
         "precision": "fp32",
         "device": "cpu",
         "out": "run",
+        "report": False,
     }
     settings = ("sampler.steps=1", "sampler.count=4", "sampler.buffer_size=20", "naming.restarts=0")
     write_digits("few.npz", labels=())

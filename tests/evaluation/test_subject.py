@@ -26,7 +26,7 @@ def trained(program: str, **options: Any) -> Path:
     settings = ("sampler.steps=1", "sampler.count=4", "sampler.buffer_size=20", "naming.searches=0")
     request = Request(
         program=program, examples=20, epochs=1, width=4, precision="fp32", device="cpu", out="run",
-        assignments=(*settings, "naming.restarts=0"), **options,
+        report=False, assignments=(*settings, "naming.restarts=0"), **options,
     )  # fmt: skip
     Experiment(request, Console(file=io.StringIO())).run()
     return Path("run")

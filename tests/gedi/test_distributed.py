@@ -109,7 +109,15 @@ def train(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 NEW = (
     *("--dataset", "moons", "--method", "gedi", "--epochs", "4", "--set", "naming.restarts=0"),
-    *("--set", "stability.every=60", "--set", "sampler.buffer_size=500", "--save-every", "0.2"),
+    *(
+        "--set",
+        "stability.every=60",
+        "--set",
+        "sampler.buffer_size=500",
+        "--save-every",
+        "0.2",
+        "--no-report",
+    ),
 )
 
 
