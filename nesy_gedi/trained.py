@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from nesy_gedi.data.files import read_image
+from nesy_gedi.data.files import from_pillow, read_image
 from nesy_gedi.data.framing import Framing, framed, framing_of
 from nesy_gedi.data.images import ImageSet, to_float
 from nesy_gedi.errors import UserError
@@ -119,14 +120,17 @@ class TrainedRun:
             return read_image(path, config.channels, config.image_height, config.image_width)
         return self.framed(read_image(path, config.channels))
 
-    def framed(self, image: Tensor) -> Tensor:
-        """An image of any size, uint8 ``(channels, any height, any width)``, as the network takes it.
-
-        Without a framing it is returned as it is.
-        """
+    def take(self, picture: Image.Image) -> Tensor:
+        """A picture in memory as the network takes it, uint8 ``(channels, height, width)``."""
         config = self.network.config
         if self.framing is None:
-            return image
+            return from_pillow(picture, config.channels, config.image_height, config.image_width)
+        return self.framed(from_pillow(picture, config.channels))
+
+    def framed(self, image: Tensor) -> Tensor:
+        """An image of any size, uint8 ``(channels, any height, any width)``, framed as the known ones are."""
+        assert self.framing is not None
+        config = self.network.config
         return framed(image, self.framing, config.image_height, config.image_width)
 
     @torch.no_grad()

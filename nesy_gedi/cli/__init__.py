@@ -6,6 +6,7 @@ import sys
 import click
 
 from nesy_gedi import __version__
+from nesy_gedi.cli.app import app
 from nesy_gedi.cli.data import data_group
 from nesy_gedi.cli.evaluate import evaluate, sample
 from nesy_gedi.cli.program import program_group
@@ -51,7 +52,7 @@ def main() -> None:
     keep_freed_memory()
 
 
-for command in (addition, train, report, query, name, evaluate, sample, reproduce):
+for command in (addition, train, report, app, query, name, evaluate, sample, reproduce):
     main.add_command(command)
 main.add_command(data_group, name="data")
 main.add_command(program_group, name="program")

@@ -92,7 +92,26 @@ def _read(path: Path, channels: int | None, height: int | None, width: int | Non
         raise UserError(f"{path} cannot be read with {channels} channels: choose 1 (grey) or 3 (colour)")
     if not os.path.isfile(path):
         raise _no_file(path, suggest)
-    image = _decode(path, channels)
+    return _resized(_decode(path, channels), height, width)
+
+
+def from_pillow(
+    image: Image.Image, channels: int | None = None, height: int | None = None, width: int | None = None
+) -> Tensor:
+    """A picture that Pillow has in memory, as :func:`read_image` reads one from a file.
+
+    Args:
+        image: of 8 or 16 bits a pixel.
+        channels, height, width: as for :func:`read_image`.
+
+    Returns:
+        uint8 ``(channels, height, width)``.
+    """
+    return _resized(_converted(image, channels), height, width)
+
+
+def _resized(image: Image.Image, height: int | None, width: int | None) -> Tensor:
+    """An image of mode ``L`` or ``RGB`` as a tensor of the size that is asked for."""
     size = (width or image.width, height or image.height)
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)
