@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install addition test format benchmark benchmark-training soak table programs clean
+.PHONY: install addition test test-browser format benchmark benchmark-training soak table programs clean
 
 install: $(INSTALLED)
 
@@ -21,6 +21,12 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The report and the app in a real browser; `make test` skips these tests where there is none.
+test-browser: install
+	command -v chromium || (apt-get update && apt-get install --yes chromium) || \
+		$(BIN)/playwright install --with-deps chromium
+	BROWSER_REQUIRED=1 $(BIN)/python -m pytest tests/browser
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -60,58 +60,63 @@ class AskedRun:
 def build(asked: AskedRun) -> gr.Blocks:
     """The page: a canvas for each image, what each is read as, and what follows."""
     with gr.Blocks(title=f"nesy-gedi: {asked.trained.run}", analytics_enabled=False) as page:
-        gr.Markdown(f"# {asked.circuit.program.query}\n\nDraw an image into each slot, or drop one below it.")
-        slots, readings = [], []
+        gr.Markdown(
+            f"# {asked.circuit.program.query}\n\nDraw an image into each slot, or drop a file below it."
+        )
+        canvases, files, readings = [], [], []
         with gr.Row():
             for name in asked.images:
                 with gr.Column(min_width=_CANVAS):
-                    slots.append(_slot(name))
+                    canvases.append(_canvas(name))
+                    files.append(_file(name))
                     readings.append(gr.Label(label=f"{name} reads", num_top_classes=_SHOWN))
         known = [gr.Dropdown(list(domain), label=slot) for slot, domain in asked.symbols.items()]
         answers = gr.Label(label=_question(asked.circuit), num_top_classes=_SHOWN)
         explained = gr.Markdown()
 
         def show(*values: Any) -> list[Any]:
-            pictures = [value and value["composite"] for value in values[: len(slots)]]
-            symbols = values[len(slots) :]
+            count = len(canvases)
+            drawn, dropped, symbols = values[:count], values[count : 2 * count], values[2 * count :]
+            pictures = [
+                file or (value and value["composite"]) for value, file in zip(drawn, dropped, strict=True)
+            ]
             if any(map(_blank, pictures)) or None in symbols:
-                return [None] * (len(readings) + 1) + ["Every slot needs an image or a symbol."]
+                return [None] * (count + 1) + ["Every slot needs an image or a symbol."]
             said = asked.ask(pictures, symbols)
             each = [said.readings[name].alone for name in asked.images]
             return [*each, _answers(said.probabilities), explanation(said)]
 
-        inputs = [*slots, *known]
-        # strokes are inputs, and a file that was put onto the canvas is a change
-        events = [event for part in inputs for event in (part.input, part.change)]
-        gr.on(events, show, inputs, [*readings, answers, explained])
+        events = [*(part.input for part in canvases), *(part.change for part in (*files, *known))]
+        outputs = [*readings, answers, explained]
+        # a stroke that comes while the last one is still being read is not lost
+        gr.on(events, show, [*canvases, *files, *known], outputs, trigger_mode="always_last")
     return cast(gr.Blocks, page)
 
 
-def _slot(name: str) -> Any:
-    """A canvas to draw on, and a place to drop an image file, which then lies on the canvas."""
-    canvas = gr.Sketchpad(
+def _canvas(name: str) -> Any:
+    return gr.Sketchpad(
         Image.new("RGB", (_CANVAS, _CANVAS), "white"),  # without it, the brush must be chosen first
         label=name,
         type="pil",
+        format="png",  # others lose pixels
         canvas_size=(_CANVAS, _CANVAS),
         brush=gr.Brush(default_size=_BRUSH, colors=["#000000"], color_mode="fixed"),
         transforms=(),
         layers=False,
         elem_id=f"slot-{name}",
     )
-    dropped = gr.Image(
+
+
+def _file(name: str) -> Any:
+    return gr.Image(
         type="pil",
+        format="png",
+        image_mode=None,
         sources=["upload", "clipboard"],
         height=_CANVAS // 2,
-        label=f"an image file for {name}",
+        label=f"a file instead of the drawing of {name}",
         elem_id=f"file-{name}",
     )
-    dropped.upload(
-        lambda picture: ({"background": picture, "layers": [], "composite": picture}, None),
-        dropped,
-        [canvas, dropped],
-    )
-    return canvas
 
 
 def _blank(picture: Image.Image | None) -> bool:
