@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install addition test test-browser format benchmark benchmark-training soak table programs clean
+.PHONY: install addition test test-browser format docs benchmark benchmark-training soak table programs clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,10 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The documentation, into site/; a broken link is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # What constraints cost, ours beside KLay, DeepProbLog and a gather by hand. About two minutes.
 benchmark: install
 	$(BIN)/python -m benchmarks.constraint
@@ -56,4 +60,4 @@ programs: install
 	$(BIN)/python experiments/collect.py runs/programs programs
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

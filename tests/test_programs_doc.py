@@ -27,7 +27,7 @@ def run(command: str, folder: Path) -> str:
 
 def test_every_command_runs_as_typed(tmp_path):
     page = PAGE.read_text(encoding="utf-8")
-    (program,) = blocks(r"prolog maximum\.pl")
+    (program,) = blocks(r'prolog title="maximum\.pl"')
     (tmp_path / "maximum.pl").write_text(program)
     commands = [line for block in blocks("sh") for line in block.splitlines()]
     assert {command.split()[1] for command in commands} == {"program", "train", "query"}
@@ -44,7 +44,7 @@ def test_every_command_runs_as_typed(tmp_path):
 
 
 def test_the_mistake_in_the_page_is_told_as_it_says(tmp_path):
-    (program,) = blocks(r"prolog maximum\.pl")
+    (program,) = blocks(r'prolog title="maximum\.pl"')
     (tmp_path / "maximum.pl").write_text(program.replace("Z) :- digit(X", "Z) :- digt(X"))
     python = [sys.executable, "-c", "from nesy_gedi.cli import main; main()"]
     done = subprocess.run(

@@ -145,8 +145,12 @@ def _affine_maps(
     the full ones about ``centre``, magnified to full size.
 
     Args:
-        degrees, scale, shear, side: ``(batch,)``; angles in degrees, the others are factors.
-        translate, centre: ``(batch, 2)``, pixels.
+        degrees: rotation ``(batch,)``.
+        scale: factor of the size ``(batch,)``.
+        translate: shift ``(batch, 2)``, pixels.
+        shear: along the x axis ``(batch,)``, degrees.
+        side: kept share of each side ``(batch,)``.
+        centre: of the kept part ``(batch, 2)``, pixels.
 
     Returns:
         ``(batch, 2, 3)``.

@@ -31,8 +31,9 @@ def read_image(
     Args:
         path: the file.
         channels: 1 for grey (ITU-R BT.601 luma), 3 for red, green and blue; None for what the file has.
-        height, width: size in pixels that it is resized to, bilinear with antialiasing, whatever its
-            proportions; None keeps the file's own.
+        height: that it is resized to, pixels, bilinear with antialiasing, whatever its proportions; None
+            keeps the file's own.
+        width: the same.
 
     Returns:
         uint8 ``(channels, height, width)``.
@@ -51,7 +52,9 @@ def read_images(
 
     Args:
         paths: the files, at least one.
-        channels, height, width: as for :func:`read_image`; by default those of the first image.
+        channels: as for :func:`read_image`; by default those of the first image.
+        height: the same.
+        width: the same.
 
     Raises:
         UserError: files are wrong; the message has a line for each, up to 50.

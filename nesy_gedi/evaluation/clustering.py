@@ -31,7 +31,8 @@ class ClusteringScore:
             method); where there are more of one than of the other, some stay without a partner.
         nmi: normalised mutual information, arithmetic mean, over all images at once.
         ari: adjusted Rand index (Hubert & Arabie 1985); 0 is its expectation by chance.
-        batch_nmi: mean of the NMIs of batches, see :func:`batch_nmi`. Not to be compared with ``nmi``.
+        batch_nmi: mean of the NMIs of batches, see
+            :func:`~nesy_gedi.evaluation.clustering.batch_nmi`. Not to be compared with ``nmi``.
     """
 
     accuracy: float

@@ -32,7 +32,8 @@ class World:
     """The processes that train together: this one, unless torchrun started several.
 
     Attributes:
-        rank, size: of this process, and their number.
+        rank: of this process, from 0.
+        size: number of processes.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,9 @@ class NetworkConfig:
     Attributes:
         encoder: ``resnet`` (Table 8) for images, ``mlp`` for vectors or small images.
         width: channels of every convolution, or units of every hidden layer.
-        channels, image_height, image_width: shape of one input; vectors are ``(d, 1, 1)``.
+        channels: of one input ``(channels, image_height, image_width)``; vectors are ``(d, 1, 1)``.
+        image_height: of one input, pixels.
+        image_width: of one input, pixels.
         classes: number of clusters c, the length of the logits.
         encoder_output: units of a linear layer after the MLP's hidden ones; 0 for none.
         projector_hidden: units of the projector's hidden layer; 0 for a linear projector.

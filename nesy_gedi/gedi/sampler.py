@@ -17,7 +17,8 @@ class Support(NamedTuple):
     """Where samples may lie.
 
     Attributes:
-        low, high: chains start uniformly between these.
+        low: chains start uniformly between this and ``high``.
+        high: the upper end.
         bounded: whether they must stay there: pixels must, points of the plane need not.
     """
 

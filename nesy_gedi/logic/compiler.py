@@ -28,7 +28,8 @@ class Compiled:
         answers: the symbols of each answer, as text; one empty tuple if the query has no symbols.
         has_evidence: whether the last root is the evidence.
         method: ``ground`` if the ground program was evaluated as it stands, ``sdd`` if it was compiled.
-        grounding_seconds, compile_seconds: wall time.
+        grounding_seconds: wall time.
+        compile_seconds: wall time.
     """
 
     circuit: ArithmeticCircuit
