@@ -59,7 +59,14 @@ def compiled(path: str, query: str | None, trusted: bool, timeout: float) -> Con
 
 
 def check_program(path: str, query: str | None, trusted: bool, timeout: float) -> Findings:
-    """Look for mistakes and doubts; arguments as for :func:`compiled`."""
+    """Look for mistakes and doubts.
+
+    Args:
+        path: as for :func:`compiled`.
+        query: as for :func:`compiled`.
+        trusted: as for :func:`compiled`.
+        timeout: for grounding and compiling, seconds.
+    """
     source = read_source(Path(path))
     statements = Statements(source, trusted)
     if statements.errors:

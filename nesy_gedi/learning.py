@@ -250,7 +250,11 @@ class Learner:
         return enough and not attempt.collapsed
 
     def test_set(self) -> tuple[Tensor, Tensor] | None:
-        """The test images that the program can name, and their classes; None without labels."""
+        """The test images that the program can name, and their classes; None without labels.
+
+        Returns:
+            ``(n, channels, height, width)`` and ``(n,)``.
+        """
         if self.test_labels is None:
             return None
         named = self.test_labels >= 0

@@ -1,1 +1,1 @@
-
+"""Image sets, where they come from, and random views of them."""

@@ -73,7 +73,8 @@ def try_images(
     """The images that can be read, and for each of the others, by its position, what is wrong.
 
     Returns:
-        The stack of :func:`read_images`, without the wrong ones; of no size if all are wrong.
+        The stack ``(n, channels, height, width)`` of :func:`read_images`, without the wrong ones; all sizes
+        are 0 if all are wrong.
     """
     images: list[Tensor] = []
     wrong: dict[int, UserError] = {}

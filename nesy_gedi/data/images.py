@@ -15,7 +15,10 @@ _LITTLE_ENDIAN = {torch.uint8: "u1", torch.int64: "<i8", torch.float32: "<f4"}
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Images as a network reads them: uint8 becomes float32 in [0, 1], float32 stays what it is."""
+    """Images ``(n, channels, height, width)`` as a network reads them, of the same shape.
+
+    uint8 becomes float32 in [0, 1], float32 stays what it is.
+    """
     return images if images.is_floating_point() else images.float() / 255.0
 
 
@@ -23,7 +26,7 @@ def value_range(images: Tensor) -> tuple[float, float]:
     """Lowest and highest value that :func:`to_float` gives: 0 and 1 for pixels, what is there for vectors.
 
     Args:
-        images: uint8, or float32 with at least one number.
+        images: ``(n, channels, height, width)``, uint8, or float32 with at least one number.
     """
     if not images.is_floating_point():
         return 0.0, 1.0

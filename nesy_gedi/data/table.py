@@ -44,7 +44,11 @@ class Mistakes:
         self._found.append((line, self._order.get(column or "", -1), place + message))
 
     def report(self) -> None:
-        """Raise one UserError for all mistakes, in the order of the file; nothing if there are none."""
+        """Nothing if there are no mistakes.
+
+        Raises:
+            UserError: there are some; the message has a line for each, in the order of the file, up to 50.
+        """
         messages = [message for *_, message in sorted(self._found, key=lambda found: found[:2])]
         if len(messages) > _MOST_LINES:
             messages[_MOST_LINES:] = [f"… and {len(messages) - _MOST_LINES:,} more mistakes in {self.path}"]

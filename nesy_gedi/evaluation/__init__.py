@@ -1,1 +1,1 @@
-
+"""Measures of a trained network."""

@@ -98,6 +98,11 @@ def batch_nmi(predicted: Tensor, labels: Tensor, size: int = BATCH) -> float:
     Few images per class make any two partitions look alike: with 64 images, uniformly random
     clusters reach 0.31 at 10 classes and 0.90 at 100. A last smaller batch is left out; of fewer images
     than one batch it is the NMI of all.
+
+    Args:
+        predicted: ``(n,)``.
+        labels: ``(n,)``.
+        size: images of a batch.
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_ORDER_SEED))
     order = order[: len(order) // size * size or len(order)]

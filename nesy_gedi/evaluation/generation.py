@@ -58,7 +58,8 @@ def feature_space(
     Args:
         choice: ``inception``, ``classifier``, or a run or weights file whose encoder is used.
         network: the run's own, for ``classifier``.
-        sample: one or more images of the run's data, to tell whether and how they must be resized.
+        sample: images of the run's data ``(n, channels, height, width)``, one or more, to tell whether and
+            how they must be resized.
         inception_weights: path of the Inception network's file; the hub cache's if not given.
 
     Raises:
@@ -152,7 +153,7 @@ def kernel_distance(first: Tensor, second: Tensor, seed: int = 0) -> tuple[float
 
 
 def degenerate(samples: Tensor, reference: Tensor) -> list[str]:
-    """Why a distance between two sets of features is not to be trusted, in sentences."""
+    """Why a distance between two sets of features ``(n, d)`` is not to be trusted, in sentences."""
     remarks = []
     for name, features in (("samples", samples), ("reference images", reference)):
         count, width = features.shape

@@ -92,7 +92,12 @@ def nearest_neighbours(
 ) -> float:
     """Test accuracy of a vote among the nearest training features by cosine similarity.
 
-    Args: as :func:`linear_probe`; ``neighbours`` is at most the number of training features.
+    Args:
+        train: features ``(n, d)``.
+        train_labels: ``(n,)``.
+        test: features ``(m, d)``.
+        test_labels: ``(m,)``.
+        neighbours: how many vote; at most all training features.
     """
     # on the sphere Euclidean distance ranks as cosine similarity does, and scikit-learn is six times faster
     method = KNeighborsClassifier(min(neighbours, len(train)), algorithm="brute")

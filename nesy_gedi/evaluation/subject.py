@@ -114,7 +114,7 @@ class Subject:
 
     @cached_property
     def scores(self) -> dict[str, Tensor]:
-        """Out-of-distribution scores of the test images."""
+        """Out-of-distribution scores of the test images by name, each ``(n,)``."""
         return ood_scores(self.network, self.images.test_images)
 
     @property

@@ -1,1 +1,1 @@
-
+"""The network, the terms of its objective, and their training."""

@@ -40,6 +40,9 @@ class NamingConfig:
         restarts: trainings to begin anew, at most, while too few examples are satisfied at the end (or
             terms are too large: ``restart_above`` of :class:`TrainConfig`).
         restart_below: what is too few, a share of the examples; above 1 nothing is enough.
+
+    Raises:
+        UserError: a value is out of its range.
     """
 
     searches: int = 12
@@ -70,6 +73,12 @@ class TrainConfig:
     """Everything that decides the outcome of a training run beside data, constraint and seed.
 
     Attributes:
+        method: weights of the terms.
+        network: shapes and sizes.
+        sampler: the chain.
+        augmentation: the views.
+        naming: when clusters are named.
+        stability: what holds the training.
         clusters: number of clusters; 0 for as many as the program's network or the data set has classes.
         epochs: passes over the examples.
         batch_size: images per step, in whole examples: 60 images are 20 examples of three.
@@ -87,6 +96,9 @@ class TrainConfig:
         constraint_from: the constraint has no weight before this share of the training.
         restart_above: a training without constraint is begun anew, at most ``naming.restarts`` times, while
             one of these terms ends further above its optimum than this, nats; needs no label.
+
+    Raises:
+        UserError: a value is out of its range, a name unknown, or swav has no temperature to divide by.
     """
 
     method: Method = METHODS["combined"]

@@ -32,7 +32,7 @@ def apply(layers: Iterable[nn.Module], inputs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def energy_gradient(layers: Iterable[nn.Module], temperature: float, inputs: Tensor) -> Tensor:
-    """∂E/∂x of E(x) = -logsumexp(f(x)), where f is the last layer's output, or its direction over τ.
+    """∂E/∂x of E(x) = -logsumexp(f(x)), nats, where f is the last layer's output, or its direction over τ.
 
     Args:
         layers: from inputs to the projector's output ``(batch, classes)``.

@@ -60,7 +60,7 @@ class World:
         return -(-count // self.size)
 
     def part(self, rows: Tensor) -> Tensor:
-        """This rank's rows of a batch, as many on every rank: the batch's first one fills the rest."""
+        """This rank's rows of ``(batch, ...)``, as many on every rank: the first of all fills the rest."""
         if self.size == 1:
             return rows
         share = self.share(len(rows))
@@ -68,7 +68,7 @@ class World:
         return rows[torch.where(places < len(rows), places, 0)]
 
     def same(self, tensor: Tensor) -> Tensor:
-        """The first rank's tensor, on all; it is overwritten."""
+        """The first rank's tensor, of any shape, on all; it is overwritten."""
         if self.size > 1:
             dist.broadcast(tensor, 0)
         return tensor
@@ -153,9 +153,13 @@ class GatheredNetwork(nn.Module):
         """Projector's outputs and logits of all batches, one after the other, in the order of one process.
 
         Args:
-            images: this rank's parts of several batches, one after the other.
+            images: this rank's parts of several batches, one after the other,
+                ``(images, channels, height, width)``.
             local: how many images of each batch a rank has.
             whole: how many images each batch has; what ranks have beyond that is filling.
+
+        Returns:
+            ``(images, units)`` and ``(images, classes)``, without filling.
         """
         features = self.network.features(images)
         if self.size > 1:

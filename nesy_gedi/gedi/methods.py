@@ -21,6 +21,10 @@ class Method:
             but ``gen``. 0 trains with all terms at once.
         freeze_encoder: after the generative share, train the projector only.
         epsilon: SwAV's ε.
+
+    Raises:
+        UserError: a term or form is unknown, a value out of its range, all weights are 0, or a generative
+            share has not both ``gen`` and another term.
     """
 
     weights: dict[str, float] = field(default_factory=dict)

@@ -35,6 +35,10 @@ class NetworkConfig:
             [-1/τ - ln c, 1/(τ√c) - ln c]; 0 takes the projector's output as it is (unbounded).
         initialisation: ``torch`` for PyTorch's own; ``centred`` for Kaiming's (He et al. 2015) with
             :meth:`GEDINetwork.centre`, without which all images start in one cluster.
+
+    Raises:
+        UserError: a value is out of its range, a name unknown, prototypes have no temperature, or a ResNet
+            an ``encoder_output``.
     """
 
     encoder: str = "resnet"
@@ -133,7 +137,7 @@ class GEDINetwork(nn.Module):
 
     @torch.no_grad()
     def energy_gradient(self) -> Callable[[Tensor], Tensor]:
-        """∂E/∂x with the present weights, a map of ``(batch, channels, height, width)``, detached."""
+        """∂E/∂x with the present weights, nats, detached: a map of ``(batch, channels, height, width)``."""
         dense_head = dense.is_dense(self.projector) and self.prototypes is None
         temperature = self.config.temperature
         if isinstance(self.encoder, MLP) and dense_head:
@@ -177,7 +181,7 @@ def gradient_of(energy: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor
     """The gradient of an energy whose rows do not depend on each other, by autograd.
 
     Args:
-        energy: ``(batch, ...)`` to ``(batch,)``.
+        energy: ``(batch, ...)`` to ``(batch,)``, nats.
 
     Returns:
         ``(batch, ...)`` to its gradient, detached; other gradients than this one are not touched.

@@ -39,7 +39,7 @@ def log_marginal(log_posterior: Tensor) -> Tensor:
 
 
 def prior_cross_entropy(log_posterior: Tensor, log_prior: Tensor) -> Tensor:
-    """PRIOR of GEDI: CE(prior, batch mean of p(y|x)); optimum H(prior), ln c for a uniform one.
+    """PRIOR of GEDI: CE(prior, batch mean of p(y|x)), nats; optimum H(prior), ln c for a uniform one.
 
     Args:
         log_posterior: ``(batch, classes)``.
@@ -49,10 +49,14 @@ def prior_cross_entropy(log_posterior: Tensor, log_prior: Tensor) -> Tensor:
 
 
 def prior_entropy(log_posterior: Tensor, log_prior: Tensor) -> Tensor:
-    """PRIOR of the combined run: KL(batch mean || prior) - ln c; optimum -ln c.
+    """PRIOR of the combined run: KL(batch mean || prior) - ln c, nats; optimum -ln c.
 
     For a uniform prior that is minus the entropy of the batch mean. Unlike the cross-entropy it is
     bounded, so that it does not fight an emptied cluster at any price.
+
+    Args:
+        log_posterior: ``(batch, classes)``.
+        log_prior: ``(classes,)``.
     """
     marginal = log_marginal(log_posterior)
     return (marginal.exp() * (marginal - log_prior)).sum() - math.log(len(log_prior))

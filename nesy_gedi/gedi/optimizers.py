@@ -61,6 +61,9 @@ def set_learning_rate(
     """Set every learning rate for a share ``progress`` in [0, 1] of the training.
 
     Args:
+        optimizers: of one training, from :func:`make_optimizers`.
+        schedule: ``constant``, or ``cosine`` for :func:`cosine_factor`.
+        progress: share of the training that is done.
         scale: times all of them.
         warm_up: share over which a constant schedule rises from near 0.
     """

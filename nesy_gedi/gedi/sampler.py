@@ -32,7 +32,7 @@ class Support(NamedTuple):
         return (self.low, self.high) if self.bounded else None
 
     def noise(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-        """Uniform starts of chains, fp32, on the generator's device."""
+        """Uniform starts of chains ``(*shape,)``, fp32, on the generator's device."""
         uniform = torch.rand(tuple(shape), generator=generator, device=generator.device)
         return self.low + (self.high - self.low) * uniform
 
@@ -53,6 +53,9 @@ class SamplerConfig:
         buffer_size: chains kept.
         restart_probability: share of the drawn chains that start anew from uniform noise.
         largest_move: of a coordinate in one step, before noise (JEM++, Yang & Ji 2021); 0 for any.
+
+    Raises:
+        UserError: a value is out of its range.
     """
 
     count: int = 60

@@ -45,6 +45,9 @@ class StabilityConfig:
             steps that have samples.
         gradient_norm: largest norm of an update's gradient, which is shortened to it; 0 for any.
         warm_up: share of the training over which the learning rate rises from 0, with a constant schedule.
+
+    Raises:
+        UserError: a value is out of its range.
     """
 
     rollbacks: int = 3

@@ -65,7 +65,15 @@ TERMS: dict[str, Term] = {}
 def term(
     views: int = 1, optimum: float | None = None
 ) -> Callable[[Callable[[StepOutputs], Tensor]], Callable[[StepOutputs], Tensor]]:
-    """Put a function into the table of terms under its own name."""
+    """Put a function into the table of terms under its own name.
+
+    Args:
+        views: augmented views of every image that it compares.
+        optimum: its least value, nats, if there is one.
+
+    Returns:
+        The decorator of a function from a step's outputs to a scalar.
+    """
 
     def register(value: Callable[[StepOutputs], Tensor]) -> Callable[[StepOutputs], Tensor]:
         TERMS[value.__name__] = Term(value, views, optimum)
@@ -76,39 +84,39 @@ def term(
 
 @term()
 def gen(step: StepOutputs) -> Tensor:
-    """Energy of the data minus energy of the sampler's images; needs samples."""
+    """Energy of the data minus energy of the sampler's images, a scalar in nats; needs samples."""
     assert step.samples is not None
     return objectives.generative(torch.cat(step.logits), step.samples)
 
 
 @term(views=2, optimum=0.0)
 def inv(step: StepOutputs) -> Tensor:
-    """Cross-entropy between the posteriors of two views."""
+    """Cross-entropy between the posteriors of two views, a scalar in nats."""
     return objectives.invariance(*step.logits)
 
 
 @term()
 def prior(step: StepOutputs) -> Tensor:
-    """Cross-entropy of prior and mean posterior; the optimum is the prior's entropy."""
+    """Cross-entropy of prior and mean posterior, a scalar in nats; the optimum is the prior's entropy."""
     return objectives.PRIORS[step.prior_form](step.log_posterior, step.log_prior)
 
 
 @term()
 def nesy(step: StepOutputs) -> Tensor:
-    """-log P(constraint); needs a program."""
+    """-log P(constraint), a scalar in nats; needs a program."""
     assert step.constraint is not None
     return objectives.constraint(step.constraint(step.log_posterior))
 
 
 @term(views=2)
 def swav(step: StepOutputs) -> Tensor:
-    """SwAV's swapped prediction; ln(clusters) when nothing is learned."""
+    """SwAV's swapped prediction, a scalar in nats; ln(clusters) when nothing is learned."""
     scores, other_scores = (logits * step.temperature for logits in step.logits)
     return baselines.swapped_prediction(scores, other_scores, step.epsilon, step.temperature)
 
 
 @term(views=2, optimum=0.0)
 def barlow(step: StepOutputs) -> Tensor:
-    """Barlow Twins' redundancy reduction on the projector's outputs."""
+    """Barlow Twins' redundancy reduction on the projector's outputs, a scalar without unit."""
     first, second = step.projections
     return baselines.redundancy_reduction(first, second)

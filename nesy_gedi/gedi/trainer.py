@@ -49,6 +49,10 @@ class EpochMetrics:
     """What an epoch came to: means of the terms (nats), speed, and what the naming did.
 
     Attributes:
+        epoch: from 1.
+        terms: mean of each, nats.
+        images_per_second: of the examples.
+        seconds: of this epoch.
         satisfied: share of the examples whose most likely reading satisfies the constraint, when counted.
         largest_cluster: share of the images in the largest cluster, when counted.
         renamed: whether the clusters were given other names.

@@ -1,1 +1,1 @@
-
+"""From a program to the probability that it gives."""

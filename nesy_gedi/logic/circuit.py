@@ -219,7 +219,7 @@ class ConstraintCircuit(nn.Module):
         Args:
             log_probs: as for :meth:`forward`.
             images: as for :meth:`forward`.
-            answers: the answer that each row's query has; needed if there are answers.
+            answers: ``(batch,)``, the answer that each row's query has; needed if there are answers.
         """
         columns = self._columns(log_probs, images, answers)
         names = list(self.networks)

@@ -169,7 +169,7 @@ class ExampleSource:
         )
 
     def capacity(self, labels: Tensor) -> int:
-        """The largest number of examples whose expected use of every class stays within the pool."""
+        """The largest number of examples whose expected use of every class stays within labels ``(n,)``."""
         return self._scarcest(labels)[1]
 
     def _scarcest(self, labels: Tensor) -> tuple[int, int]:

@@ -195,7 +195,15 @@ class PatternInputs(nn.Module):
         return torch.cat([columns, row.expand(len(columns), -1)], 1)[:, self.index]
 
     def spread(self, flow: Tensor, columns: Tensor) -> Tensor:
-        """Marginals of the circuit's inputs, given to the columns; one that is not read keeps its own."""
+        """Marginals of the circuit's inputs, given to the columns; one that is not read keeps its own.
+
+        Args:
+            flow: ``(batch, inputs)``.
+            columns: log-probabilities ``(batch, columns)``.
+
+        Returns:
+            ``(batch, columns)``.
+        """
         wide = torch.zeros(len(flow), int(self.index.max()) + 1, dtype=flow.dtype, device=flow.device)
         wide.index_add_(1, self.index, flow)
         if wide.shape[1] < columns.shape[1]:
@@ -222,7 +230,7 @@ class PatternInputs(nn.Module):
 
 
 def log_complement(log_p: Tensor) -> Tensor:
-    """log(1 - p) of log p, to full precision near p = 0 and near p = 1; the gradient is finite.
+    """log(1 - p) of log p of any shape, to full precision near p = 0 and near p = 1; the gradient is finite.
 
     It is 0 where p is 1 or next to it, by less than the smallest normal number: the true one overflows.
     """

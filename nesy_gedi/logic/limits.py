@@ -35,6 +35,9 @@ class Limits:
         seconds: wall time.
         memory: bytes, on Linux and macOS; half of the machine's memory, at least 1 and at most 8 GiB,
             by default.
+
+    Raises:
+        UserError: the seconds are not above 0, or not finite.
     """
 
     seconds: float = 60.0

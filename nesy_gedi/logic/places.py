@@ -51,7 +51,11 @@ class PlacedEngine(DefaultEngine):
     database_class: type[PlacedDatabase] = PlacedDatabase
 
     def prepare(self, db: Any) -> PlacedDatabase:
-        """Compile a program and run its directives."""
+        """Compile a program and run its directives.
+
+        Raises:
+            EngineError: Python failed within the engine; errors of ProbLog's own pass through.
+        """
         try:
             database: PlacedDatabase = self.database_class.createFrom(db, builtins=self.get_builtins())
         except (ProbLogError, MemoryError, RecursionError):
@@ -71,7 +75,11 @@ class PlacedEngine(DefaultEngine):
             raise
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a goal to its end."""
+        """Run a goal to its end.
+
+        Raises:
+            EngineError: Python failed within the engine; errors of ProbLog's own pass through.
+        """
         try:
             return super().execute(*args, **kwargs)
         except (ProbLogError, MemoryError, RecursionError, UnknownClauseInternal):
@@ -80,7 +88,12 @@ class PlacedEngine(DefaultEngine):
             raise EngineError(f"{type(error).__name__}: {error}") from error
 
     def eval(self, node_id: int, **kwargs: Any) -> Any:
-        """Evaluate one node of the compiled program."""
+        """Evaluate one node of the compiled program.
+
+        Raises:
+            EngineError: Python failed within the engine, or a loaded file cannot be parsed; other errors of
+                ProbLog's own pass through, with their place.
+        """
         try:
             return super().eval(node_id, **kwargs)
         except UnifyError:  # length([a, b | T], 1) raises this where it means to fail

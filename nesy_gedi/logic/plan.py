@@ -58,7 +58,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(circuit: ArithmeticCircuit) -> tuple[Plan, list[Tensor]]:
-    """The plan for a circuit, and the index tables, int64, that it refers to.
+    """The plan for a circuit, and the index tables that it refers to, int64 ``(n,)``.
 
     A ragged table is two tables: all lists one after the other, and where each begins.
     """

@@ -1,1 +1,1 @@
-
+"""What a run leaves behind: folder, progress, pictures, tables."""

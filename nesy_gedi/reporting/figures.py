@@ -98,7 +98,7 @@ def plane_figure(path: Path, network: GEDINetwork, points: Tensor) -> None:
 
 @torch.no_grad()
 def draw_plane(axes: Sequence[Axes], network: GEDINetwork, points: Tensor) -> None:
-    """Clusters into the first pair of axes, the energy in nats into the second."""
+    """Clusters of points ``(n, 2, 1, 1)`` into the first pair of axes, the energy in nats into the second."""
     flat = points.flatten(1)
     low, high = flat.amin(0) - 0.5, flat.amax(0) + 0.5
     x, y = (torch.linspace(float(low[k]), float(high[k]), _RESOLUTION) for k in range(2))
