@@ -37,7 +37,7 @@ class LearnableProbabilities(nn.Module):
         return ~torch.tensor(fixed)
 
     def log_probabilities(self) -> list[Tensor]:
-        """For each disjunction the log-probabilities ``(n,)`` of its heads and, if not all is theirs, of none."""
+        """For each disjunction log-probabilities ``(n,)`` of its heads and, if they are not all, of none."""
         result = []
         for parameter, logits in zip(self.parameters_of_program, self.logits, strict=True):
             start = torch.tensor(parameter.start(), dtype=torch.float64)
