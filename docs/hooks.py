@@ -56,7 +56,10 @@ def on_page_content(html: str, **_: object) -> str:
     """Equations become MathML, which browsers show without a script."""
 
     def rendered(equation: re.Match[str]) -> str:
-        return convert(equation["tex"].strip(), display="block" if equation["tag"] == "div" else "inline")
+        math = convert(equation["tex"].strip(), display="block" if equation["tag"] == "div" else "inline")
+        return math.replace(
+            "<mi>ln</mi>", '<mo lspace="0.1em" rspace="0.17em">ln</mo>'
+        )  # as a function's name
 
     return EQUATION.sub(rendered, html)
 

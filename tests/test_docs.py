@@ -82,6 +82,17 @@ def test_every_link_ends_at_a_file_and_an_anchor(site: dict[Path, Html]) -> None
     assert sum(len(html.links) for html in site.values()) > 1000
 
 
+def test_links_are_right_in_the_repository_too() -> None:
+    """Where no site is built: on a forge, or in an editor."""
+    links = [
+        (page, link)
+        for page in DOCS.rglob("*.md")
+        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(links) > 50
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
 def test_nothing_is_loaded_from_the_network(site: dict[Path, Html]) -> None:
     for page, html in site.items():
         assert html.loads, page
@@ -99,6 +110,14 @@ def test_the_navigation_holds_every_page(site: dict[Path, Html]) -> None:
     assert len(pages) >= 8
     assert pages <= reached
     assert {root / "reference" / f"{name}.html" for name in ("commands", "settings", "gedi")} <= reached
+
+
+def test_equations_are_shown_without_a_script(site: dict[Path, Html]) -> None:
+    texts = {page.stem: page.read_text(encoding="utf-8") for page in site}
+    assert [name for name, text in texts.items() if "arithmatex" in text] == []
+    equations = re.findall(r"\$\$.+?\$\$|\$[^$]+\$", (DOCS / "objective.md").read_text(encoding="utf-8"))
+    assert texts["objective"].count("<math") == len(equations) > 20
+    assert "<msup><mi>e</mi>" in texts["objective"]
 
 
 def test_the_reference_is_of_the_code(site: dict[Path, Html]) -> None:
