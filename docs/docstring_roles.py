@@ -1,11 +1,8 @@
 """Cross-references of docstrings (``:func:`` and a name) as links, where the reference has their target."""
 
-import re
-
 import griffe
 import reference_pages
 
-ROLE = re.compile(r":(?:class|func|mod|data|meth|attr|exc):`(~?)([\w.]+)`")
 IN_REFERENCE = tuple(module for page in reference_pages.MODULES for module in reference_pages.modules(page))
 
 
@@ -18,7 +15,8 @@ class Roles(griffe.Extension):
 
     def _rewrite(self, scope: griffe.Object) -> None:
         if scope.docstring:
-            scope.docstring.value = ROLE.sub(lambda role: _link(scope, *role.groups()), scope.docstring.value)
+            links = reference_pages.ROLE.sub(lambda role: _link(scope, *role.groups()), scope.docstring.value)
+            scope.docstring.value = links
         for member in scope.members.values():
             if not member.is_alias:
                 self._rewrite(member)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import griffe
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "nesy_gedi"
+ROLE = re.compile(r":(?:class|func|mod|data|meth|attr|exc):`(~?)([\w.]+)`")  # of a docstring
 
 MODULES = {
     "gedi": ("Networks, objectives and training", "gedi.*"),
@@ -92,7 +94,7 @@ def _settings() -> str:
     ]
     for prefix, settings in _tables("", TrainConfig()):
         rows = ["| setting | default | |", "|---|---|---|"]
-        told, meanings = documented(type(settings))
+        told, meanings = _documented(type(settings))
         for field in dataclasses.fields(settings):
             value = getattr(settings, field.name)
             if not dataclasses.is_dataclass(value):
@@ -111,22 +113,14 @@ def _tables(prefix: str, settings: Any) -> Iterator[tuple[str, Any]]:
             yield from _tables(f"{prefix}{field.name}.", value)
 
 
-def documented(settings: type) -> tuple[str, dict[str, str]]:
-    """What a dataclass's docstring says: its first line, and of each attribute.
-
-    Raises:
-        KeyError: it has no ``Attributes:``.
-    """
-    sections = {section.kind.value: section.value for section in _sections(settings)}
-    meanings = {}
-    for attribute in sections["attributes"]:
-        for name in attribute.name.split(", "):
-            meanings[name] = attribute.description
+def _documented(settings: type) -> tuple[str, dict[str, str]]:
+    """What a dataclass's docstring says: its first line, and of each attribute."""
+    docstring = griffe.Docstring(inspect.getdoc(settings) or "")
+    sections = {
+        section.kind.value: section.value for section in griffe.parse_google(docstring, warnings=False)
+    }
+    meanings = {attribute.name: attribute.description for attribute in sections["attributes"]}
     return sections["text"].splitlines()[0], meanings
-
-
-def _sections(settings: type) -> list[Any]:
-    return griffe.parse_google(griffe.Docstring(inspect.getdoc(settings) or ""), warnings=False)
 
 
 def _toml(value: Any) -> str:
@@ -139,5 +133,5 @@ def _toml(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text in one line, for a cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("[", "\\[")
+    """Text in one line, for a cell of a table; cross-references as code."""
+    return ROLE.sub(r"`\2`", " ".join(text.split())).replace("|", "\\|").replace("[", "\\[")
