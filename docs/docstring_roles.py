@@ -19,7 +19,7 @@ class Roles(griffe.Extension):
             scope.docstring.value = links
         for member in scope.members.values():
             if not member.is_alias:
-                self._rewrite(member)  # type: ignore[arg-type]
+                self._rewrite(member)
 
 
 def _link(scope: griffe.Object, short: str, name: str) -> str:
