@@ -106,7 +106,9 @@ def from_pillow(
 
     Args:
         image: of 8 or 16 bits a pixel.
-        channels, height, width: as for :func:`read_image`.
+        channels: as for :func:`read_image`.
+        height: as for :func:`read_image`.
+        width: as for :func:`read_image`.
 
     Returns:
         uint8 ``(channels, height, width)``.

@@ -75,7 +75,8 @@ def framed(image: Tensor, framing: Framing, height: int, width: int) -> Tensor:
     Args:
         image: uint8 ``(1, any height, any width)``.
         framing: of the data set.
-        height, width: of its images, pixels.
+        height: of its images, pixels.
+        width: of its images, pixels.
 
     Returns:
         uint8 ``(1, height, width)``.

@@ -78,7 +78,12 @@ def detection(inside: Tensor, outside: Tensor) -> dict[str, float]:
 
 
 def labelled_scores(inside: Tensor, outside: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Whether each of all images is in-distribution, 1 or 0, and its score: ``(n + m,)`` both."""
+    """Whether each of all images is in-distribution, 1 or 0, and its score: ``(n + m,)`` both.
+
+    Args:
+        inside: scores of in-distribution images, ``(n,)``.
+        outside: scores of other images, ``(m,)``.
+    """
     positive = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
     return positive, torch.cat([inside, outside]).double().numpy()
 
@@ -107,7 +112,11 @@ def write_scores(folder: Path, inside: Scores, others: Mapping[str, Scores]) -> 
 
 
 def read_scores(folder: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
-    """What :func:`write_scores` kept: none if nothing was compared, or the file is damaged."""
+    """What :func:`write_scores` kept: none if nothing was compared, or the file is damaged.
+
+    Returns:
+        Scores ``(n,)`` of the run's own test images by name; and of each other data set, ``(m,)``.
+    """
     try:
         with np.load(folder / SCORES, allow_pickle=False) as file:
             others = [str(name) for name in file["others"]]

@@ -28,7 +28,8 @@ class Cluster:
 
     Attributes:
         size: number of images.
-        typical, strange: its images of the lowest and of the highest energy; None if it is empty.
+        typical: its images of the lowest energy; None if it is empty.
+        strange: its images of the highest energy; None if it is empty.
     """
 
     name: str

@@ -27,7 +27,8 @@ class Picture:
     Attributes:
         uri: a data URI with the PNG.
         alt: what is to be seen, for those who cannot see it.
-        width, height: pixels of the PNG.
+        width: of the PNG, pixels.
+        height: of the PNG, pixels.
     """
 
     uri: str
@@ -74,7 +75,8 @@ def chart(draw: Callable[[Figure], None], alt: str, width: float = 6.4, height: 
     Args:
         draw: fills the figure.
         alt: what is to be seen, for those who cannot see it.
-        width, height: inches.
+        width: inches.
+        height: inches.
     """
     with _in_ink():
         figure = Figure(figsize=(width, height), layout="constrained")

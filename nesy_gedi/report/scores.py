@@ -19,7 +19,8 @@ class Curves:
     """One score on the run's own data and on another data set.
 
     Attributes:
-        auroc, fpr95: as :func:`~nesy_gedi.evaluation.ood.detection` gives them.
+        auroc: as :func:`~nesy_gedi.evaluation.ood.detection` gives it.
+        fpr95: likewise.
         chart: histograms of the score, and the ROC curve.
     """
 
