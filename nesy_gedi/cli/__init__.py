@@ -45,11 +45,42 @@ def _tell(error: BaseException) -> None:
         click.echo(f"nesy-gedi: {error}", err=True)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+_WELCOME = f"""\
+nesy-gedi {__version__} clusters images without labels, and names the clusters with logic.
+
+  nesy-gedi addition                    read digits, knowing only which of them add up
+  nesy-gedi train --program my.pl       learn to read images from a program of your own
+  nesy-gedi query runs/my-combined-1000 'addition("a.png", "b.png", Z)'
+                                        ask what was trained about image files
+
+`nesy-gedi --help` lists all commands, `nesy-gedi COMMAND --help` the options of one."""
+_EPILOG = """\b
+Exit codes:
+  0    done
+  1    a check found a mistake
+  2    wrong input; one line on stderr says what to do
+  130  interrupted by Ctrl-C, 143 by SIGTERM; a training is saved before
+"""
+
+
+@click.group(
+    cls=_Group,
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="nesy-gedi")
-def main() -> None:
-    """Cluster images without labels, and name the clusters with logic."""
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Cluster images without labels, and name the clusters with logic.
+
+    \b
+    nesy-gedi addition
+    nesy-gedi train --program my.pl
+    """
     keep_freed_memory()
+    if context.invoked_subcommand is None:
+        click.echo(_WELCOME)
 
 
 for command in (addition, train, report, app, query, name, evaluate, sample, reproduce):

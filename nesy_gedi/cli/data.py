@@ -17,14 +17,24 @@ _data_dir_option = click.option(
 
 @click.group(name="data")
 def data_group() -> None:
-    """List data sets, and fetch them."""
+    """List data sets, and fetch them.
+
+    \b
+    nesy-gedi data list
+    nesy-gedi data fetch mnist
+    """
 
 
 @data_group.command()
 @click.argument("name")
 @_data_dir_option
 def fetch(name: str, data_dir: str | None) -> None:
-    """Download the data set NAME, unless it is there already."""
+    """Download the data set NAME, unless it is there already.
+
+    \b
+    nesy-gedi data fetch mnist
+    nesy-gedi data fetch cifar10 --data-dir ~/data
+    """
     # PyTorch takes seconds to import: not for --help, and where Ctrl-C is one line
     from nesy_gedi.data.mnist import resolve_data_dir
     from nesy_gedi.data.sets import data_set
@@ -46,7 +56,12 @@ def fetch(name: str, data_dir: str | None) -> None:
 @_data_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list with an object for each data set.")
 def list_command(data_dir: str | None, as_json: bool) -> None:
-    """Show each data set: whether it is there, where it comes from, its size, digest and licence."""
+    """Show each data set: whether it is there, where it comes from, its size, digest and licence.
+
+    \b
+    nesy-gedi data list
+    nesy-gedi data list --data-dir ~/data --json
+    """
     from nesy_gedi.data.mnist import resolve_data_dir
     from nesy_gedi.data.sets import DATA_SETS
     from nesy_gedi.errors import UserError

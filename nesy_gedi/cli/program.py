@@ -9,14 +9,24 @@ from nesy_gedi.cli.train import program_options
 
 @click.group(name="program")
 def program_group() -> None:
-    """Look at a program before training: check, show, audit, sample."""
+    """Look at a program before training: check, show, audit, sample.
+
+    \b
+    nesy-gedi program check my.pl
+    nesy-gedi program audit addition.pl
+    """
 
 
 @program_group.command()
 @click.argument("file", metavar="FILE.pl")
 @program_options
 def check(file: str, query: str | None, trust_program: bool, compile_timeout: float) -> None:
-    """List mistakes and doubts with file:line:column; exit code 1 if there is a mistake."""
+    """List mistakes and doubts with file:line:column; exit code 1 if there is a mistake.
+
+    \b
+    nesy-gedi program check my.pl
+    nesy-gedi program check my.pl --query 'addition(X, Y, Z)'
+    """
     from nesy_gedi.inspection import check_program
 
     found = check_program(file, query, trust_program, compile_timeout)
@@ -29,7 +39,11 @@ def check(file: str, query: str | None, trust_program: bool, compile_timeout: fl
 @click.argument("file", metavar="FILE.pl")
 @program_options
 def show(file: str, query: str | None, trust_program: bool, compile_timeout: float) -> None:
-    """Show networks, slots, domains, satisfying worlds, and the size of the circuit."""
+    """Show networks, slots, domains, satisfying worlds, and the size of the circuit.
+
+    \b
+    nesy-gedi program show sudoku.pl
+    """
     from nesy_gedi.inspection import compiled, describe
 
     click.echo(describe(compiled(file, query, trust_program, compile_timeout)))
@@ -56,7 +70,12 @@ def show(file: str, query: str | None, trust_program: bool, compile_timeout: flo
 def audit(
     file: str, support: str | None, most: int, query: str | None, trust_program: bool, compile_timeout: float
 ) -> None:
-    """Which other readings of the images satisfy the program: its reasoning shortcuts, counted exactly."""
+    """Which other readings of the images satisfy the program: its reasoning shortcuts, counted exactly.
+
+    \b
+    nesy-gedi program audit addition.pl
+    nesy-gedi program audit my.pl --support '0 1; 0 2' --list 3
+    """
     from nesy_gedi.auditing import audit_program
     from nesy_gedi.inspection import compiled
 
@@ -76,7 +95,11 @@ def audit(
 def sample(
     file: str, query: str | None, trust_program: bool, compile_timeout: float, **options: object
 ) -> None:
-    """Draw examples that satisfy the program from a labelled data set."""
+    """Draw examples that satisfy the program from a labelled data set.
+
+    \b
+    nesy-gedi program sample addition.pl --examples 20 --out drawn
+    """
     from nesy_gedi.inspection import compiled
     from nesy_gedi.sampling import sample_program
 

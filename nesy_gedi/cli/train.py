@@ -145,7 +145,14 @@ def train(**options: Any) -> None:
 @training_options
 @launcher_options
 def addition(**options: Any) -> None:
-    """Learn to read digits from triples of images of which the third shows the sum of the first two."""
+    """Learn to read digits from triples of images of which the third shows the sum of the first two.
+
+    \b
+    nesy-gedi addition
+    nesy-gedi addition --examples 100 --seeds 5
+    nesy-gedi addition --set sampler.steps=5
+    nesy-gedi addition --resume runs/addition-combined-1000
+    """
     from nesy_gedi.resources import resource
 
     _run(program=str(resource("programs", "addition.pl")), **options)
