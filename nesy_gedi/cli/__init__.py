@@ -8,6 +8,7 @@ import click
 from nesy_gedi import __version__
 from nesy_gedi.cli.app import app
 from nesy_gedi.cli.data import data_group
+from nesy_gedi.cli.doctor import doctor
 from nesy_gedi.cli.evaluate import evaluate, sample
 from nesy_gedi.cli.program import program_group
 from nesy_gedi.cli.query import name, query
@@ -57,7 +58,7 @@ nesy-gedi {__version__} clusters images without labels, and names the clusters w
 _EPILOG = """\b
 Exit codes:
   0    done
-  1    a check found a mistake
+  1    program check or doctor found something wrong
   2    wrong input; one line on stderr says what to do
   130  interrupted by Ctrl-C, 143 by SIGTERM; a training is saved before
 """
@@ -83,7 +84,7 @@ def main(context: click.Context) -> None:
         click.echo(_WELCOME)
 
 
-for command in (addition, train, report, app, query, name, evaluate, sample, reproduce):
+for command in (addition, train, report, app, query, name, evaluate, sample, reproduce, doctor):
     main.add_command(command)
 main.add_command(data_group, name="data")
 main.add_command(program_group, name="program")
