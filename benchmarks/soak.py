@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from nesy_gedi.stored_run import is_finished
+from nesy_gedi.run_files import is_finished
 
 SMALL = (
     "--set",

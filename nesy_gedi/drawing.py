@@ -18,9 +18,10 @@ from torchvision.utils import make_grid, save_image
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.subject import recorded
-from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run
+from nesy_gedi.gedi.checkpoint import load_run
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.sampler import Support, frozen, sgld
+from nesy_gedi.run_files import WEIGHTS
 from nesy_gedi.writing import write_whole
 
 FOLDER, ARRAYS, PICTURE = "samples", "samples.npz", "samples.png"

@@ -17,7 +17,7 @@ from nesy_gedi.evaluation.ood import detection, fit_to, ood_scores, write_scores
 from nesy_gedi.evaluation.own_terms import failures, missing_terms
 from nesy_gedi.evaluation.report import read_results, write_results
 from nesy_gedi.evaluation.subject import Subject, recorded
-from nesy_gedi.reporting.run import METRICS, RESULT
+from nesy_gedi.run_files import METRICS, RESULT
 
 
 @dataclass(frozen=True)

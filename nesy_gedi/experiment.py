@@ -14,18 +14,19 @@ from rich.console import Console
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import confusion, predict
 from nesy_gedi.evaluation.failures import verdicts
-from nesy_gedi.gedi.checkpoint import WEIGHTS, save_network
+from nesy_gedi.gedi.checkpoint import save_network
 from nesy_gedi.gedi.distributed import World
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.gedi.resuming import StateFiles
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress
-from nesy_gedi.reporting.run import METRICS, RESULT, RunFolder, environment, free_folder, or_resume
+from nesy_gedi.reporting.run import RunFolder, environment, free_folder, or_resume
 from nesy_gedi.reporting.table import print_table, reading_sentence, rollback_sentence
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
 from nesy_gedi.results import Attempt, SeedResult, learned_probabilities
+from nesy_gedi.run_files import METRICS, RESULT, WEIGHTS
 from nesy_gedi.run_lock import training
 from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stopping import StoppedError, StopRequest

@@ -23,11 +23,11 @@ from rich.console import Console
 from nesy_gedi.errors import UserError
 from nesy_gedi.experiment import Experiment
 from nesy_gedi.memory import keep_freed_memory
-from nesy_gedi.reporting.run import CONFIG
 from nesy_gedi.request import Request
+from nesy_gedi.run_files import CONFIG, can_go_on, is_finished
 from nesy_gedi.run_lock import LOCK, BeingTrainedError, training
 from nesy_gedi.stopping import StoppedError
-from nesy_gedi.stored_run import can_go_on, check_same, is_finished
+from nesy_gedi.stored_run import check_same
 
 DONE, FAILED, ELSEWHERE, LOST = "done", "failed", "elsewhere", "lost"
 

@@ -10,14 +10,15 @@ from rich.console import Console
 from nesy_gedi.data.sets import load_data_set
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.clustering import clustering_score, predict
-from nesy_gedi.gedi.checkpoint import WEIGHTS, load_run, save_network
+from nesy_gedi.gedi.checkpoint import load_run, save_network
 from nesy_gedi.gedi.config import TrainConfig
 from nesy_gedi.gedi.naming import Clusters, Naming, best_namings, rename_clusters
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.learning import Learner
 from nesy_gedi.logic.declarations import Program
 from nesy_gedi.logic.limits import Limits
-from nesy_gedi.reporting.run import RESULT, RunFolder, free_folder
+from nesy_gedi.reporting.run import RunFolder, free_folder
+from nesy_gedi.run_files import RESULT, WEIGHTS
 
 
 def name_run(

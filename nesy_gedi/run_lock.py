@@ -61,6 +61,22 @@ def training(folder: Path) -> Iterator[None]:
         _let_go(descriptor)
 
 
+def is_being_trained(folder: Path) -> bool:
+    """Whether a process has a run's folder, this one included; for a message, since it may change at once."""
+    if folder.resolve() in _held:
+        return True
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor)
+    except OSError:  # some file systems lock only what is open for writing
+        return False
+    finally:
+        _let_go(descriptor)
+
+
 def _locked(path: Path) -> int | None:
     """A descriptor of the file that lies at the path, locked; None if another process has it."""
     while True:

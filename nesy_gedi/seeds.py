@@ -13,11 +13,11 @@ from nesy_gedi.gedi.checkpoint import load_network
 from nesy_gedi.gedi.networks import GEDINetwork
 from nesy_gedi.jobs import Job
 from nesy_gedi.launching import Launching, launch
-from nesy_gedi.reporting.run import CONFIG, METRICS
 from nesy_gedi.request import Request
 from nesy_gedi.results import Attempt, SeedResult, excess
+from nesy_gedi.run_files import CONFIG, METRICS, can_go_on
 from nesy_gedi.run_progress import RunProgress
-from nesy_gedi.stored_run import can_go_on, check_same, decisive, finished_seed, stored_request
+from nesy_gedi.stored_run import check_same, decisive, finished_seed, stored_request
 from nesy_gedi.writing import write_whole
 
 

@@ -7,19 +7,8 @@ from typing import Any
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.own_terms import epochs_of
-from nesy_gedi.gedi.checkpoint import WEIGHTS
-from nesy_gedi.gedi.resuming import PREVIOUS, STATE
-from nesy_gedi.reporting.run import CONFIG, METRICS, RESULT
 from nesy_gedi.request import Request
-
-
-def is_finished(folder: Path, seeds: int = 1) -> bool:
-    """Whether all seeds of a run are trained, its weights written and its pictures drawn."""
-    try:
-        done = len(json.loads((folder / RESULT).read_text(encoding="utf-8"))["seeds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return done >= seeds and (folder / WEIGHTS).is_file() and not (folder / STATE).exists()
+from nesy_gedi.run_files import CONFIG, METRICS, RESULT, WEIGHTS, can_go_on, is_finished
 
 
 def finished_seed(folder: Path) -> dict[str, Any]:
@@ -51,11 +40,6 @@ def kept_training(folder: Path) -> list[dict[str, Any]]:
     if not epochs:
         raise _damaged(folder / METRICS)
     return epochs
-
-
-def can_go_on(folder: Path) -> bool:
-    """Whether a training was interrupted here after its state was saved."""
-    return any((folder / name).is_file() for name in (STATE, PREVIOUS))
 
 
 def check_folder(folder: Path, expected: Mapping[str, Any], epochs: bool) -> None:

@@ -27,10 +27,11 @@ from nesy_gedi.jobs import Job
 from nesy_gedi.launching import Launching, launch
 from nesy_gedi.request import Request
 from nesy_gedi.results import SeedResult
+from nesy_gedi.run_files import is_finished
 from nesy_gedi.run_lock import LOCK
 from nesy_gedi.seeds import SeedSweep
 from nesy_gedi.stopping import StoppedError
-from nesy_gedi.stored_run import decisive, is_finished
+from nesy_gedi.stored_run import decisive
 
 pytestmark = [
     pytest.mark.usefixtures("elsewhere"),

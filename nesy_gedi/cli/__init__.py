@@ -14,6 +14,7 @@ from nesy_gedi.cli.program import program_group
 from nesy_gedi.cli.query import name, query
 from nesy_gedi.cli.report import report
 from nesy_gedi.cli.reproduce import reproduce
+from nesy_gedi.cli.runs import runs_group
 from nesy_gedi.cli.train import addition, train
 from nesy_gedi.errors import UserError
 from nesy_gedi.memory import keep_freed_memory
@@ -88,3 +89,4 @@ for command in (addition, train, report, app, query, name, evaluate, sample, rep
     main.add_command(command)
 main.add_command(data_group, name="data")
 main.add_command(program_group, name="program")
+main.add_command(runs_group, name="runs")

@@ -12,8 +12,8 @@ from safetensors.torch import save
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.config import override
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
+from nesy_gedi.run_files import WEIGHTS
 
-WEIGHTS = "weights.safetensors"
 _PRECISION = "fp32-fused"  # of what is loaded: on any machine the same, and twice as fast as fp32
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from nesy_gedi.errors import UserError
+from nesy_gedi.run_files import PREVIOUS, STATE
 
-STATE, PREVIOUS = "state.pt", "state.previous.pt"
 _FORMAT = b"nesy-gedi state 2\n"  # then the SHA-256 of the rest, and a line end
 _DIGEST = 64
 

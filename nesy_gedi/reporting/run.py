@@ -15,9 +15,9 @@ import torch
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.machine import processor
+from nesy_gedi.run_files import CONFIG, METRICS
 from nesy_gedi.writing import write_whole
 
-CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 # a disk that is full, read-only or broken; Windows has no quotas
 _DISK = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _PACKAGES = ("nesy-gedi", "torch", "deepproblog", "problog", "pysdd", "klaycircuits", "scikit-learn")

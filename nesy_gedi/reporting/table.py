@@ -3,11 +3,10 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from nesy_gedi.gedi.stability import Rollback
+from nesy_gedi.reporting.plain import plain_table
 from nesy_gedi.results import SeedResult
 
 NAMED = {"accuracy": "accuracy", "matched_accuracy": "matched", "nmi": "NMI"}
@@ -31,18 +30,8 @@ def print_table(
         published: the paper's figures by the names of :class:`ClusteringScore`'s fields.
         named: whether clusters have names, so that there is an accuracy without matching.
     """
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
-    table.add_column("")
     measures = NAMED if named else UNNAMED
-    for heading in (*measures.values(), "seconds", "restarts"):
-        table.add_column(heading, justify="right")
+    table = plain_table(["", *measures.values(), "seconds", "restarts"], title)
     seeds = "1 seed" if len(results) == 1 else f"median of {len(results)}"
     row = [
         _spread([getattr(result.score, measure) if result.score else None for result in results])

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner, Result
 
@@ -47,3 +48,13 @@ def read_json(path: Path) -> dict[str, object]:
     content = json.loads(path.read_text(encoding="utf-8"))
     assert isinstance(content, dict)
     return content
+
+
+def change(path: Path, *where: str | int, value: object) -> None:
+    """Another value in a JSON file."""
+    content: Any = read_json(path)
+    place = content
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    path.write_text(json.dumps(content))
