@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nesy_gedi.reporting.sinks import flat
 from nesy_gedi.run_files import or_damaged, program_name, read_description, read_result
 
 MEASURES = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "satisfied", "seconds", "restarts")
@@ -93,11 +94,3 @@ def _by_seed(result: Mapping[str, Any], named: bool) -> dict[int | None, dict[st
         row.get("seed"): {measure: row[measure] for measure in wanted if row.get(measure) is not None}
         for row in rows
     }
-
-
-def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested table as one, its keys joined by dots."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found

@@ -5,13 +5,23 @@ from pathlib import Path
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.report import RESULTS
-from nesy_gedi.run_files import CONFIG, METRICS, PREVIOUS, RESULT, STATE, WEIGHTS, read_description
+from nesy_gedi.run_files import (
+    COMMA_SEPARATED,
+    CONFIG,
+    EVENTS,
+    METRICS,
+    PREVIOUS,
+    RESULT,
+    STATE,
+    WEIGHTS,
+    read_description,
+)
 from nesy_gedi.run_lock import BeingTrainedError, is_being_trained, training
 
 _WRITTEN = (
-    *(METRICS, RESULT, WEIGHTS, STATE, PREVIOUS, RESULTS, "metrics.csv", "*.partial"),
+    *(METRICS, RESULT, WEIGHTS, STATE, PREVIOUS, RESULTS, COMMA_SEPARATED, "*.partial"),
     *("terms.png", "classes.png", "plane.png", "confusion.png", "samples/samples.npz", "samples/samples.png"),
-    "tensorboard/*/events.out.tfevents.*",
+    f"{EVENTS}/*/events.out.tfevents.*",
 )
 
 
@@ -55,7 +65,7 @@ def _delete(run: Path) -> None:
         for path in _written(run):
             path.unlink(missing_ok=True)
         (run / CONFIG).unlink()  # last: what an interrupt leaves is still a run
-    for folder in (*run.glob("tensorboard/*"), run / "tensorboard", run / "samples", run):
+    for folder in (*run.glob(f"{EVENTS}/*"), run / EVENTS, run / "samples", run):
         if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
             folder.rmdir()
 

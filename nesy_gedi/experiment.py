@@ -4,7 +4,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress
 from nesy_gedi.reporting.run import RunFolder, environment, free_folder, or_resume
+from nesy_gedi.reporting.sinks import sinks_for
 from nesy_gedi.reporting.table import print_table, reading_sentence, rollback_sentence
 from nesy_gedi.request import Request, prepare
 from nesy_gedi.resources import resource
@@ -61,6 +62,7 @@ class Experiment:
             lambda: RunFolder(path or free_folder(Path("runs"), name), resumed, self.world.leads)
         )
         self.folder.writes = self.world.leads
+        self.folder.sinks = sinks_for(self.folder.path, request.csv, request.tensorboard)
         self.states = StateFiles(self.folder.path)
         self.reached = self._recovered() if resumed else RunProgress()
         if not resumed:
@@ -126,7 +128,7 @@ class Experiment:
             UserError: another process trains in the folder, or it can no longer be written.
         """
         alone = training(self.folder.path) if self.world.leads else nullcontext()
-        with or_resume(self.folder.path), alone:
+        with or_resume(self.folder.path), alone, closing(self.folder):
             self._announce()
             self._train()
             if self.world.leads:

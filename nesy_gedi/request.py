@@ -23,6 +23,7 @@ from nesy_gedi.logic.examples import TooFewImagesError, parse_distribution
 from nesy_gedi.logic.limits import Limits
 from nesy_gedi.logic.program import read_program
 from nesy_gedi.presets import Preset, load_preset
+from nesy_gedi.reporting.sinks import check_tensorboard
 from nesy_gedi.results import Examples
 
 EXAMPLES = 1000  # of a program, by default; without one, all images are trained on
@@ -57,6 +58,8 @@ class Request:
     stabilise: str | None = None
     save_seconds: float = 30.0
     report: bool = True
+    csv: bool = False
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ def prepare(request: Request) -> Prepared:
     """
     if request.examples is not None and request.examples < 1:
         raise UserError(f"--examples {request.examples}: at least 1 is needed, for example 1000")
+    if request.tensorboard:
+        check_tensorboard()
     changes = _changes(request)
     device = choose_device(request.device)
     precision = choose_precision(request.precision, device)

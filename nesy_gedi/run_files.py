@@ -1,6 +1,7 @@
 """The files in a run's folder: their names, what they say, what follows from them; imports nothing large."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from nesy_gedi.errors import UserError
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 WEIGHTS = "weights.safetensors"
 STATE, PREVIOUS = "state.pt", "state.previous.pt"
+COMMA_SEPARATED, EVENTS = "metrics.csv", "tensorboard"
 
 
 def is_finished(folder: Path, seeds: int = 1) -> bool:

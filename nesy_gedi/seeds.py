@@ -82,8 +82,8 @@ class SeedSweep(Experiment):
             )
         for job in jobs:
             self.reached.finish_seed(*self._outcome(job.folder))
-        logs = [(job.folder / METRICS).read_bytes() for job in jobs]
-        write_whole(self.folder.path / METRICS, b"".join(logs))
+        logs = [(job.folder / METRICS).read_text(encoding="utf-8") for job in jobs]
+        self.folder.write_metrics("".join(logs))
         self._write_result()
 
     def _jobs(self) -> list[Job]:

@@ -2,7 +2,7 @@
 
 import click
 
-from nesy_gedi.cli.train import launcher_options, report_option
+from nesy_gedi.cli.train import launcher_options, log_options, report_option
 
 _COUNT = click.IntRange(min=1)
 
@@ -30,6 +30,7 @@ _COUNT = click.IntRange(min=1)
 @click.option("--features", metavar="NAME", default="inception", help="For table5, as in `evaluate`.")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting.")
 @report_option
+@log_options
 @launcher_options
 def reproduce(
     target: str | None,

@@ -61,6 +61,17 @@ _COMMON = [
 ]
 
 
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What the metrics of every epoch are written to beside metrics.jsonl."""
+    options = [
+        click.option("--csv", is_flag=True, help="Write the metrics to metrics.csv too."),
+        click.option("--tensorboard", is_flag=True, help="Write event files to RUN/tensorboard too."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all trainings have."""
     for option in reversed(_COMMON):
@@ -126,6 +137,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--images", metavar="DIR", help="Where the images of --examples-csv lie.")
 @program_options
 @training_options
+@log_options
 @launcher_options
 def train(**options: Any) -> None:
     """Learn to read images from what a program says of them; or find clusters, without a program.
@@ -143,6 +155,7 @@ def train(**options: Any) -> None:
 
 @click.command(context_settings={"show_default": True})
 @training_options
+@log_options
 @launcher_options
 def addition(**options: Any) -> None:
     """Learn to read digits from triples of images of which the third shows the sum of the first two.

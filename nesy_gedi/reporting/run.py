@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,8 @@ import torch
 
 from nesy_gedi.errors import UserError
 from nesy_gedi.machine import processor
+from nesy_gedi.reporting.sinks import Sink
+from nesy_gedi.run_files import CONFIG, METRICS
 from nesy_gedi.run_files import CONFIG, METRICS
 from nesy_gedi.writing import write_whole
 
@@ -31,12 +33,16 @@ class RunFolder:
         resumed: it holds a run that goes on.
         writes: where several processes train together, only the first one writes.
 
+    Attributes:
+        sinks: follow the metrics log.
+
     Raises:
         UserError: the folder holds a run already, or cannot be written.
     """
 
     def __init__(self, path: Path, resumed: bool = False, writes: bool = True) -> None:
         self.path, self.writes = path, writes
+        self.sinks: Sequence[Sink] = ()
         if resumed:
             return
         if (path / CONFIG).exists():
@@ -59,17 +65,31 @@ class RunFolder:
             write_whole(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def append_metrics(self, content: Mapping[str, Any]) -> None:
-        """Add a line to ``metrics.jsonl``."""
+        """Add a line to ``metrics.jsonl``, and to what follows it."""
         if self.writes:
             with (self.path / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(content) + "\n")
+            for sink in self.sinks:
+                sink.append(content)
+
+    def write_metrics(self, content: str) -> None:
+        """Write ``metrics.jsonl`` anew."""
+        if self.writes:
+            write_whole(self.path / METRICS, content)
+            for sink in self.sinks:
+                sink.begin_anew()
 
     def keep_metrics(self, lines: int) -> None:
         """Leave the first lines of ``metrics.jsonl`` only."""
         path = self.path / METRICS
         if self.writes and path.exists():
             content = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_whole(path, "".join(content[:lines]))
+            self.write_metrics("".join(content[:lines]))
+
+    def close(self) -> None:
+        """No more lines will be added."""
+        for sink in self.sinks:
+            sink.close()
 
 
 @contextmanager

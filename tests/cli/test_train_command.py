@@ -174,13 +174,16 @@ def test_every_option_of_train_arrives() -> None:
     }  # fmt: skip
     words = [word for name, value in asked.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     words += ["--save-every", "7"]
-    result = run("train", *words, "--trust-program", "--set", "naming.starts=9", "--set", "schedule=constant")
+    words += ["--trust-program", "--csv", "--tensorboard"]
+    result = run("train", *words, "--set", "naming.starts=9", "--set", "schedule=constant")
     assert result.exit_code == 0, result.output
     config = read_json(Path("here", "config.json"))
     changes = {
         "trust_program": True,
         "assignments": ["naming.starts=9", "schedule=constant"],
         "save_seconds": 7.0,
+        "csv": True,
+        "tensorboard": True,
     }
     nowhere = dict.fromkeys(("examples_csv", "images", "data_dir", "clusters"))
     assert config["request"] == {**asked, **changes, **nowhere}
@@ -234,7 +237,7 @@ def test_help_names_every_option_of_the_command(command: str) -> None:
     common = (
         *("examples", "method", "variant", "seeds", "first-seed", "epochs", "width", "engine", "preset"),
         *("data-dir", "precision", "device", "out", "set", "save-every", "resume", "stabilise", "nproc"),
-        *("launcher", "job-cpus", "ray-address"),
+        *("launcher", "job-cpus", "ray-address", "csv", "tensorboard"),
     )
     own = (
         *("program", "query", "dataset", "clusters", "distribution", "examples-csv", "images"),
