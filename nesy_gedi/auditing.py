@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -13,12 +14,17 @@ from nesy_gedi.inspection import listed
 from nesy_gedi.logic.arithmetic import ArithmeticCircuit
 from nesy_gedi.logic.circuit import ConstraintCircuit
 from nesy_gedi.logic.examples import ExampleSource, support_readings
-from nesy_gedi.logic.shortcuts import Audit, Maps, audit
+from nesy_gedi.logic.shortcuts import Audit, Maps, Restriction, audit
 from nesy_gedi.logic.shortcuts_labels import Symbol
 from nesy_gedi.logic.worlds import possible, worlds_of
 
 _MOST_WORLDS = 100_000  # of more, a sample is taken as the support
 _SAMPLE = 20_000
+_ENOUGH = {
+    "none": "nesy",
+    "balanced": "nesy and prior",
+    "marginal": "nesy and the program's own marginal as prior",
+}
 
 
 def audit_program(circuit: ConstraintCircuit, support: str | None, most: int) -> Iterator[str]:
@@ -49,6 +55,39 @@ def audit_program(circuit: ConstraintCircuit, support: str | None, most: int) ->
     if found.unseen:
         yield f"no image shows {_symbols(found.unseen, domains)}: how these are read is open"
     yield from verdict(found, domains)
+
+
+def audit_facts(circuit: ConstraintCircuit, support: str | None, most: int) -> dict[str, Any]:
+    """A program's reasoning shortcuts as a table for JSON; arguments and errors as for :func:`audit_program`.
+
+    ``readings`` are by network, from true to read symbol; null is any. ``identifiable`` says which terms
+    leave the intended reading alone, ``labels`` whose images would have to be labelled where none do.
+    """
+    found, what = audited(circuit, support)
+    domains = circuit.program.domains
+    enough = next((kind for kind in get_args(Restriction) if found.identifiable(kind)), None)
+    labels = () if enough else found.supervision("marginal")
+    return {
+        "program": str(circuit.program.path),
+        "query": str(circuit.program.query),
+        "support": what,
+        "count": found.count,
+        "balanced": found.balanced,
+        "marginal": found.marginal,
+        "readings": [
+            {
+                network: {
+                    symbol: None if j == -1 else domains[network][j]
+                    for symbol, j in zip(domains[network], reading, strict=True)
+                }
+                for network, reading in maps.items()
+            }
+            for maps in found.maps(most)
+        ],
+        "unseen": [[network, domains[network][k]] for network, k in found.unseen],
+        "identifiable": enough and _ENOUGH[enough],
+        "labels": [[network, domains[network][k]] for network, k in labels],
+    }
 
 
 def reading_in_words(maps: Maps, domains: Mapping[str, tuple[str, ...]]) -> str:

@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from problog.logic import Term
 
@@ -44,6 +45,14 @@ class Findings:
                 yield f"{item.path}:{item.line}:{item.column}: {kind}: {item.message}"
         if not self.errors:
             yield self.summary
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        places = {
+            kind: [{"line": item.line, "column": item.column, "message": item.message} for item in found]
+            for kind, found in (("errors", self.errors), ("warnings", self.warnings))
+        }
+        return {"program": str(self.path), **places}
 
 
 def compiled(path: str, query: str | None, trusted: bool, timeout: float) -> ConstraintCircuit:
@@ -152,33 +161,56 @@ def _always(circuit: ConstraintCircuit) -> Iterator[ProgramError]:
         )
 
 
-def describe(circuit: ConstraintCircuit) -> str:
-    """Networks, slots, symbols, satisfying worlds and size, as lines of text."""
+def facts(circuit: ConstraintCircuit) -> dict[str, Any]:
+    """Networks, slots, symbols, satisfying worlds and size, as a table for JSON; times in seconds."""
     program, compiled = circuit.program, circuit.compiled
-    lines = [str(program.path), f"  query      {program.query}"]
-    for name, network in circuit.networks.items():
-        reads = ", ".join("+".join(circuit.slots[slot] for slot in slots) for slots in network.slots)
-        lines.append(
-            f"  network    {name} reads {reads} as {network.classes} classes: {listed(network.domain)}"
-        )
-    if program.symbols:
-        names = ", ".join(str(v) for v in program.symbols)
-        lines.append(f"  symbols    {names}: {len(circuit.answers)} answers: {listed(circuit.answers)}")
-    for head, value in circuit.probabilities.described().items():
+    return {
+        "program": str(program.path),
+        "query": str(program.query),
+        "networks": {
+            name: {
+                "reads": [[circuit.slots[slot] for slot in slots] for slots in network.slots],
+                "classes": list(network.domain),
+            }
+            for name, network in circuit.networks.items()
+        },
+        "symbols": [str(symbol) for symbol in program.symbols],
+        "answers": list(circuit.answers) if program.symbols else [],
+        "learnable": circuit.probabilities.described(),
+        "evidence": {str(atom): value for atom, value in program.evidence},
+        "satisfying": sum(compiled.circuit.counts()[: len(compiled.answers)]),
+        "worlds": math.prod(compiled.circuit.sizes),
+        "nodes": circuit.nodes,
+        "edges": compiled.circuit.edges,
+        "method": compiled.method,
+        "grounding_seconds": compiled.grounding_seconds,
+        "compile_seconds": compiled.compile_seconds,
+    }
+
+
+def describe(circuit: ConstraintCircuit) -> str:
+    """:func:`facts` as lines of text."""
+    found = facts(circuit)
+    lines = [found["program"], f"  query      {found['query']}"]
+    for name, network in found["networks"].items():
+        reads, classes = ", ".join("+".join(slots) for slots in network["reads"]), network["classes"]
+        lines.append(f"  network    {name} reads {reads} as {len(classes)} classes: {listed(classes)}")
+    if found["symbols"]:
+        names, answers = ", ".join(found["symbols"]), found["answers"]
+        lines.append(f"  symbols    {names}: {len(answers)} answers: {listed(answers)}")
+    for head, value in found["learnable"].items():
         lines.append(f"  learnable  {value:g} :: {head} at first")
-    for atom, value in program.evidence:
+    for atom, value in found["evidence"].items():
         lines.append(f"  evidence   {atom} is {'true' if value else 'false'}")
-    counts = compiled.circuit.counts()[: len(compiled.answers)]
-    worlds = math.prod(compiled.circuit.sizes)
-    what = "satisfy the query" if not program.symbols else "with one of the answers each"
-    lines.append(f"  worlds     {sum(counts):,} of {worlds:,} {what}")
-    how = "evaluated as grounded" if compiled.method == "ground" else "compiled to an SDD"
-    lines.append(f"  circuit    {circuit.nodes:,} sums and products, {compiled.circuit.edges:,} edges, {how}")
-    seconds = f"{compiled.grounding_seconds:.2f} s grounding, {compiled.compile_seconds:.2f} s compiling"
-    return "\n".join([*lines, f"  time       {seconds}"])
+    what = "with one of the answers each" if found["symbols"] else "satisfy the query"
+    lines.append(f"  worlds     {found['satisfying']:,} of {found['worlds']:,} {what}")
+    how = "evaluated as grounded" if found["method"] == "ground" else "compiled to an SDD"
+    lines.append(f"  circuit    {found['nodes']:,} sums and products, {found['edges']:,} edges, {how}")
+    grounding, compiling = found["grounding_seconds"], found["compile_seconds"]
+    return "\n".join([*lines, f"  time       {grounding:.2f} s grounding, {compiling:.2f} s compiling"])
 
 
-def listed(symbols: tuple[str, ...]) -> str:
+def listed(symbols: Sequence[str]) -> str:
     """Symbols with commas between them, the middle left out where there are many."""
     if len(symbols) <= _SHOWN:
         return ", ".join(symbols)

@@ -73,11 +73,14 @@ def reproduce_target(
     options: EvaluationOptions,
     console: Console,
     launching: Launching = HERE,
-) -> None:
+) -> list[Path]:
     """Train what is missing, then write and show the table or figure into ``OUT/PRESET``.
 
     What fails after the first training has begun stops nothing else: its row says so. In this process, a run
     is measured as soon as it is trained; otherwise all are trained first.
+
+    Returns:
+        The files that were written.
 
     Raises:
         UserError: see :func:`~nesy_gedi.reproducing.plan` and :func:`~nesy_gedi.launching.launch`.
@@ -99,6 +102,7 @@ def reproduce_target(
         written = table.write(folder / name, shlex.join(["nesy-gedi", *sys.argv[1:]]))
     for path in written:
         say(console, f"written: {path}")
+    return written
 
 
 def _train_row(

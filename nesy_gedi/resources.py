@@ -19,5 +19,9 @@ def resource(folder: str, name: str) -> Path:
         path = root / folder / name
         if path.is_file():
             return path
-    known = sorted(p.name for root in (_PACKAGE, _PACKAGE.parent) for p in (root / folder).glob("*.*"))
-    raise unknown(f"file in {folder}", name, known)
+    raise unknown(f"file in {folder}", name, shipped(folder))
+
+
+def shipped(folder: str) -> list[str]:
+    """Names of the shipped files, e.g. of ``programs``."""
+    return sorted(path.name for root in (_PACKAGE, _PACKAGE.parent) for path in (root / folder).glob("*.*"))

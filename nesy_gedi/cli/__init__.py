@@ -7,6 +7,7 @@ import click
 
 from nesy_gedi import __version__
 from nesy_gedi.cli.app import app
+from nesy_gedi.cli.completing import add_completion
 from nesy_gedi.cli.data import data_group
 from nesy_gedi.cli.doctor import doctor
 from nesy_gedi.cli.evaluate import evaluate, sample
@@ -90,3 +91,4 @@ for command in (addition, train, report, app, query, name, evaluate, sample, rep
 main.add_command(data_group, name="data")
 main.add_command(program_group, name="program")
 main.add_command(runs_group, name="runs")
+add_completion(main)

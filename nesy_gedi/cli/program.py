@@ -1,10 +1,13 @@
 """``nesy-gedi program``: check, show, audit and sample a program before anything is trained."""
 
+import json
 import sys
 
 import click
 
 from nesy_gedi.cli.train import program_options
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 
 
 @click.group(name="program")
@@ -20,7 +23,8 @@ def program_group() -> None:
 @program_group.command()
 @click.argument("file", metavar="FILE.pl")
 @program_options
-def check(file: str, query: str | None, trust_program: bool, compile_timeout: float) -> None:
+@_json_option
+def check(file: str, query: str | None, trust_program: bool, compile_timeout: float, as_json: bool) -> None:
     """List mistakes and doubts with file:line:column; exit code 1 if there is a mistake.
 
     \b
@@ -30,23 +34,25 @@ def check(file: str, query: str | None, trust_program: bool, compile_timeout: fl
     from nesy_gedi.inspection import check_program
 
     found = check_program(file, query, trust_program, compile_timeout)
-    for message in found.messages():
-        click.echo(message)
+    for line in [json.dumps(found.to_json(), ensure_ascii=False)] if as_json else found.messages():
+        click.echo(line)
     sys.exit(1 if found.errors else 0)
 
 
 @program_group.command()
 @click.argument("file", metavar="FILE.pl")
 @program_options
-def show(file: str, query: str | None, trust_program: bool, compile_timeout: float) -> None:
+@_json_option
+def show(file: str, query: str | None, trust_program: bool, compile_timeout: float, as_json: bool) -> None:
     """Show networks, slots, domains, satisfying worlds, and the size of the circuit.
 
     \b
     nesy-gedi program show sudoku.pl
     """
-    from nesy_gedi.inspection import compiled, describe
+    from nesy_gedi.inspection import compiled, describe, facts
 
-    click.echo(describe(compiled(file, query, trust_program, compile_timeout)))
+    circuit = compiled(file, query, trust_program, compile_timeout)
+    click.echo(json.dumps(facts(circuit), ensure_ascii=False) if as_json else describe(circuit))
 
 
 @program_group.command()
@@ -67,8 +73,15 @@ def show(file: str, query: str | None, trust_program: bool, compile_timeout: flo
     help="Readings to list.",
 )
 @program_options
+@_json_option
 def audit(
-    file: str, support: str | None, most: int, query: str | None, trust_program: bool, compile_timeout: float
+    file: str,
+    support: str | None,
+    most: int,
+    query: str | None,
+    trust_program: bool,
+    compile_timeout: float,
+    as_json: bool,
 ) -> None:
     """Which other readings of the images satisfy the program: its reasoning shortcuts, counted exactly.
 
@@ -76,10 +89,14 @@ def audit(
     nesy-gedi program audit addition.pl
     nesy-gedi program audit my.pl --support '0 1; 0 2' --list 3
     """
-    from nesy_gedi.auditing import audit_program
+    from nesy_gedi.auditing import audit_facts, audit_program
     from nesy_gedi.inspection import compiled
 
-    for line in audit_program(compiled(file, query, trust_program, compile_timeout), support, most):
+    circuit = compiled(file, query, trust_program, compile_timeout)
+    if as_json:
+        click.echo(json.dumps(audit_facts(circuit, support, most), ensure_ascii=False))
+        return
+    for line in audit_program(circuit, support, most):
         click.echo(line)
 
 

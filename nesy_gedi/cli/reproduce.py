@@ -1,5 +1,7 @@
 """``nesy-gedi reproduce``: the paper's tables and figures, ours beside them."""
 
+import json
+
 import click
 
 from nesy_gedi.cli.train import launcher_options, log_options, report_option
@@ -30,6 +32,7 @@ _COUNT = click.IntRange(min=1)
 @click.option("--features", metavar="NAME", default="inception", help="For table5, as in `evaluate`.")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Change any setting.")
 @report_option
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON; all else to stderr.")
 @log_options
 @launcher_options
 def reproduce(
@@ -47,6 +50,7 @@ def reproduce(
     launcher: str,
     job_cpus: int | None,
     ray_address: str | None,
+    as_json: bool,
     **rest: object,
 ) -> None:
     """Train, measure and show a table or figure of the paper; what is there already is not done again.
@@ -77,7 +81,12 @@ def reproduce(
         features=features,
     )
     chosen = (_names(datasets), _names(methods))
-    reproduce_target(target, base, seeds, out, *chosen, evaluation, Console(), launching)
+    console = Console(stderr=as_json)
+    written = reproduce_target(target, base, seeds, out, *chosen, evaluation, console, launching)
+    if as_json:
+        tables = [path for path in written if path.suffix == ".json"]
+        content = json.loads(tables[0].read_text(encoding="utf-8")) if tables else {}
+        click.echo(json.dumps({**content, "written": list(map(str, written))}, ensure_ascii=False))
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """``nesy-gedi train`` and ``nesy-gedi addition``: learn to read images from a program alone."""
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -58,6 +59,9 @@ _COMMON = [
         "--nproc", metavar="N", type=_COUNT, default=1, help="Processes that train together, by torchrun."
     ),
     click.option("--resume", metavar="RUN", help="Go on with an interrupted run; its settings are its own."),
+    click.option(
+        "--json", "as_json", is_flag=True, help="Print result.json at the end, in a line; all else to stderr."
+    ),
 ]
 
 
@@ -177,6 +181,7 @@ def _run(
     launcher: str,
     job_cpus: int | None,
     ray_address: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     if resume is not None:
@@ -199,15 +204,21 @@ def _run(
     from nesy_gedi.gedi.distributed import World
     from nesy_gedi.launching import Launching
     from nesy_gedi.request import Request
+    from nesy_gedi.run_files import read_result
     from nesy_gedi.run_lock import training
 
-    console, launching = Console(), Launching(launcher, job_cpus, ray_address)
-    if resume is None:
-        seeds.begin(Request(**options), console, launching).run()
-        return
+    console, launching = Console(stderr=as_json), Launching(launcher, job_cpus, ray_address)
+    leads = World().leads
     # resuming cuts the log: nobody else may be writing it
-    with training(Path(resume)) if World().leads else nullcontext():
-        seeds.resume(resume, console, launching).run()
+    with nullcontext() if resume is None or not leads else training(Path(resume)):
+        if resume is None:
+            experiment = seeds.begin(Request(**options), console, launching)
+        else:
+            experiment = seeds.resume(resume, console, launching)
+        experiment.run()
+    if as_json and leads:
+        folder = experiment.folder.path
+        click.echo(json.dumps({"run": str(folder), **read_result(folder)}, ensure_ascii=False))
 
 
 def _refuse_others() -> None:
@@ -216,6 +227,6 @@ def _refuse_others() -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-        if given and name not in ("resume", "nproc", "launcher", "job_cpus", "ray_address"):
+        if given and name not in ("resume", "nproc", "launcher", "job_cpus", "ray_address", "as_json"):
             what = "--resume goes on with the run's own settings"
             raise click.UsageError(f"{what}: leave {parameter.opts[0]} out")

@@ -1,6 +1,8 @@
 """``nesy-gedi program`` as a user types it: exit codes, and what goes to which stream."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typed_commands import read_json, refused, run
@@ -69,3 +71,53 @@ def test_what_sample_writes_can_be_trained_on() -> None:
 def test_a_file_that_is_not_there() -> None:
     for command in ("check", "show", "audit", "sample"):
         assert "there is no program nowhere.pl" in refused("program", command, "nowhere.pl")
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    """The JSON that a command prints, on one line."""
+    (line,) = run("program", *arguments, "--json").stdout.splitlines()
+    content = json.loads(line)
+    assert isinstance(content, dict)
+    return content
+
+
+def test_check_as_json_says_what_its_lines_say() -> None:
+    Path("bad.pl").write_text(GOOD.replace("A < B.", "A < B, digt(X, A)."))
+    Path("doubt.pl").write_text(GOOD + "query(less(X, Y)).\nextra(1).\n")
+    for name in ("good.pl", "bad.pl", "doubt.pl"):
+        found = told("check", name)
+        lines = [
+            f"{found['program']}:{row['line']}:{row['column']}: {kind}: {row['message']}"
+            for kind in ("error", "warning")
+            for row in found[f"{kind}s"]
+        ]
+        plain = run("program", "check", name)
+        assert plain.stdout.splitlines()[: len(lines)] == lines
+        assert len(lines) == (name != "good.pl")
+        assert run("program", "check", name, "--json").exit_code == plain.exit_code == (name == "bad.pl")
+
+
+def test_show_as_json() -> None:
+    found = told("show", "good.pl")
+    assert found["networks"] == {"net": {"reads": [["X"], ["Y"]], "classes": ["0", "1", "2"]}}
+    assert (found["satisfying"], found["worlds"]) == (3, 9)  # of the pairs of three digits
+    found = told("show", "labelled_addition.pl")
+    assert found["answers"] == [str(total) for total in range(19)]
+    assert (found["satisfying"], found["worlds"]) == (100, 100)
+    plain = run("program", "show", "labelled_addition.pl").stdout
+    assert f"{found['nodes']:,} sums and products, {found['edges']:,} edges" in plain
+
+
+def test_audit_as_json() -> None:
+    found = told("audit", "good.pl", "--support", "0 1; 0 2", "--list", "9")
+    maps = [{"0": i, "1": j, "2": k} for i in range(3) for j in range(3) for k in range(3) if i < j and i < k]
+    assert found["count"] == len(maps) == 5
+    read = [{k: int(j) for k, j in row["net"].items()} for row in found["readings"]]
+    assert sorted(map(str, read)) == sorted(map(str, maps))
+    assert found["balanced"] == sum(len(set(reading.values())) == 3 for reading in maps)
+    assert found["identifiable"] is None
+    assert found["labels"] in ([["net", "1"]], [["net", "2"]])
+    assert told("audit", "good.pl")["identifiable"] == "nesy"
+    unseen = told("audit", "good.pl", "--support", "0 1")
+    assert unseen["unseen"] == [["net", "2"]]
+    assert all(row["net"]["2"] is None for row in unseen["readings"])

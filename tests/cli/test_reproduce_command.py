@@ -1,9 +1,10 @@
 """``nesy-gedi reproduce`` as a user types it."""
 
+import json
 from pathlib import Path
 
 import pytest
-from typed_commands import refused, run
+from typed_commands import read_json, refused, run
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 TINY = (
@@ -21,7 +22,7 @@ TINY = (
 
 
 def test_a_table_is_shown_written_and_not_made_twice() -> None:
-    first = run("reproduce", "table2", *TINY)
+    first = run("reproduce", "table2", *TINY, "--csv")
     assert first.exit_code == 0, (first.output, first.exception)
     assert "| circles | gedi | 1 |" in first.stdout
     written = [line.split(": ")[1] for line in first.stdout.splitlines() if line.startswith("written: ")]
@@ -30,6 +31,11 @@ def test_a_table_is_shown_written_and_not_made_twice() -> None:
     second = run("reproduce", "table2", *TINY)
     assert "already there: runs/reproduce/cpu/circles-gedi-seed0" in second.stdout
     assert "epoch" not in second.stdout
+    assert Path("runs/reproduce/cpu/circles-gedi-seed0/metrics.csv").is_file()
+    third = run("reproduce", "table2", *TINY, "--json")
+    (line,) = third.stdout.splitlines()
+    assert json.loads(line) == {**read_json(Path(written[2])), "written": written}
+    assert "already there: runs/reproduce/cpu/circles-gedi-seed0" in third.stderr
 
 
 def test_targets_are_listed() -> None:

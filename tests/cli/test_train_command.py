@@ -237,7 +237,7 @@ def test_help_names_every_option_of_the_command(command: str) -> None:
     common = (
         *("examples", "method", "variant", "seeds", "first-seed", "epochs", "width", "engine", "preset"),
         *("data-dir", "precision", "device", "out", "set", "save-every", "resume", "stabilise", "nproc"),
-        *("launcher", "job-cpus", "ray-address", "csv", "tensorboard"),
+        *("launcher", "job-cpus", "ray-address", "csv", "tensorboard", "json"),
     )
     own = (
         *("program", "query", "dataset", "clusters", "distribution", "examples-csv", "images"),
@@ -245,3 +245,12 @@ def test_help_names_every_option_of_the_command(command: str) -> None:
     )
     listed = set(re.findall(r"--([a-z-]+)", result.stdout.split("Options:")[1]))
     assert listed == {*common, *(own if command == "train" else ()), "help"}
+
+
+def test_as_json_standard_output_is_the_result_alone() -> None:
+    command = [SCRIPT, *TINY, "--out", "here", "--json"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line) == {"run": "here", **read_json(Path("here/result.json"))}
+    assert "seed 0  epoch 2/2" in done.stderr
+    assert "\x1b" not in done.stderr
