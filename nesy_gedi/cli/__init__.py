@@ -56,7 +56,8 @@ nesy-gedi {__version__} clusters images without labels, and names the clusters w
   nesy-gedi query runs/my-combined-1000 'addition("a.png", "b.png", Z)'
                                         ask what was trained about image files
 
-`nesy-gedi --help` lists all commands, `nesy-gedi COMMAND --help` the options of one."""
+`nesy-gedi --help` lists all commands, `nesy-gedi COMMAND --help` the options of one;
+`nesy-gedi doctor` says what is wrong with an installation."""
 _EPILOG = """\b
 Exit codes:
   0    done

@@ -1,5 +1,6 @@
 """``nesy-gedi doctor``: what is wrong with the installation, the machine or the data."""
 
+import json
 import sys
 
 import click
@@ -15,9 +16,8 @@ def doctor(data_dir: str | None, as_json: bool) -> None:
     nesy-gedi doctor
     nesy-gedi doctor --json
     """
-    import json
-
-    from nesy_gedi.doctor import examine, lines
+    from nesy_gedi.doctor import examine
+    from nesy_gedi.reporting.diagnosis import lines
 
     found = examine(data_dir)
     for line in [json.dumps(found.to_json(), indent=2)] if as_json else lines(found):

@@ -19,24 +19,33 @@ _FORMS = {"seconds": ".1f", "restarts": ".1f"}
 
 def print_runs(console: Console, runs: Sequence[RunSummary]) -> None:
     """A row for each run, and beneath what is to be said of some."""
-    headings = ("run", "of", "method", "examples", "seeds", "state", "accuracy", "matched", "NMI", "seconds")
-    table = plain_table([*headings, "changed"])
+    table = plain_table(["run", "of", "method", "seeds", "state", "accuracy", "NMI", "s", "written"])
+    for column in table.columns[1:]:
+        column.no_wrap = True  # where it is narrow, only names of folders are broken
     for run in runs:
         table.add_row(
             str(run.folder),
             run.program or run.dataset or "–",
             run.method or "–",
-            "–" if run.examples is None else f"{run.examples:,}",
             "–" if run.seeds is None else f"{run.seeds_done}/{run.seeds}",
             Text(_state(run), _STYLES.get(run.state, "")),
-            *(number(value) for value in (run.accuracy, run.matched_accuracy, run.nmi)),
+            number(run.accuracy),
+            number(run.nmi),
             number(run.seconds, ".0f"),
-            "–" if run.changed is None else f"{datetime.fromisoformat(run.changed):%Y-%m-%d %H:%M}",
+            "–" if run.changed is None else _since(datetime.fromisoformat(run.changed)),
         )
     console.print(table)
     for run in runs:
         if run.remark:
             console.print(f"{run.folder}: {run.remark}", soft_wrap=True)
+
+
+def _since(moment: datetime) -> str:
+    seconds = (datetime.now().astimezone() - moment).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now"
 
 
 def _state(run: RunSummary) -> str:
@@ -72,6 +81,7 @@ def print_run(console: Console, run: RunDetails) -> None:
 
 def _facts(run: RunSummary, description: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "run", f"{run.folder}: {_state(run)}{f' ({run.remark})' if run.remark else ''}"
+    yield "written", f"{run.changed}"
     yield "command", " ".join(description["command"])
     if run.program is not None:
         yield "program", f"{run.program}, query {description['query']}"

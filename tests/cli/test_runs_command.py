@@ -46,6 +46,10 @@ def test_a_finished_run_is_its_files(copied: Copy) -> None:
     assert (row["seeds_done"], row["seeds"], row["epoch"]) == (2, 2, None)
     changed = time.strptime(row["changed"][:19], "%Y-%m-%dT%H:%M:%S")
     assert time.mktime(changed) == int((folder / "result.json").stat().st_mtime)
+    for seconds, told in ((30, "just now"), (150, "2 min ago"), (7300, "2 h ago"), (90_000 * 3, "3 d ago")):
+        for path in folder.iterdir():
+            os.utime(path, (time.time() - seconds, time.time() - seconds))
+        assert f" {told}\n" in run("runs", "list").stdout
 
 
 def test_best_first_and_what_is_damaged_last(copied: Copy) -> None:
@@ -197,8 +201,8 @@ def test_piped_no_row_is_broken_or_coloured(copied: Copy) -> None:
     assert "\x1b" not in done.stdout
     rows = [line.split() for line in done.stdout.splitlines() if re.match(r"runs/\S+\d ", line)]
     assert sorted(row[0] for row in rows) == names
-    assert sorted(row[5] for row in rows) == ["finished", "interrupted,"]
-    assert {len(row) for row in rows} == {12, 16}
+    assert sorted(row[4] for row in rows) == ["finished", "interrupted,"]
+    assert {len(row) for row in rows} == {10, 14}
 
 
 def on_a_terminal(**variables: str) -> str:
@@ -254,7 +258,7 @@ def test_show(copied: Copy) -> None:
         "computed  cpu, fp32\n",
     ):
         assert fact in shown
-    assert shown.splitlines()[1].split()[1:] == config["command"]
+    assert shown.splitlines()[2].split()[1:] == config["command"]
     for row in result["seeds"]:  # type: ignore[attr-defined]
         cells = f"{row['accuracy']:.3f} +{row['matched_accuracy']:.3f} +{row['nmi']:.3f}"
         assert re.search(rf"^{row['seed']} +{cells} .* {row['restarts']} +0$", shown, re.MULTILINE)
