@@ -91,6 +91,6 @@ def _by_seed(result: Mapping[str, Any], named: bool) -> dict[int | None, dict[st
     rows = result.get("seeds", [result] if result else [])
     wanted = [measure for measure in MEASURES if named or measure != "accuracy"]
     return {
-        row.get("seed"): {measure: row[measure] for measure in wanted if row.get(measure) is not None}
+        row.get("seed"): {measure: float(row[measure]) for measure in wanted if row.get(measure) is not None}
         for row in rows
     }

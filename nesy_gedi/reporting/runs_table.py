@@ -1,5 +1,6 @@
 """What ``nesy-gedi runs`` prints."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -82,16 +83,14 @@ def print_run(console: Console, run: RunDetails) -> None:
 def _facts(run: RunSummary, description: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "run", f"{run.folder}: {_state(run)}{f' ({run.remark})' if run.remark else ''}"
     yield "written", f"{run.changed}"
-    yield "command", " ".join(description["command"])
+    yield "command", shlex.join(description["command"])
     if run.program is not None:
         yield "program", f"{run.program}, query {description['query']}"
     data = description["data"]
     size = f"{data['train']:,} training and {data['test']:,} test"
     yield "data", f"{data['name']}: {data['source']}, {size}, sha256 {data['sha256'][:12]}"
-    weights = ", ".join(
-        f"{term} {weight:g}" for term, weight in description["config"]["method"]["weights"].items()
-    )
-    yield "method", f"{run.method}: {weights}"
+    weights = description["config"]["method"]["weights"]
+    yield "method", f"{run.method}: {', '.join(f'{term} {weight:g}' for term, weight in weights.items())}"
     yield "computed", f"{description['device']}, {description['precision']}"
     for key, value in description["environment"].items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
@@ -107,9 +106,8 @@ def print_comparison(console: Console, found: Comparison) -> None:
     console.print(table)
     table = plain_table([f"more than {names[0]}, by seed", *names[1:]])
     for measure, row in found.differences.items():
-        table.add_row(
-            _heading(measure), *(_spread(spread, f"+{_FORMS.get(measure, '.3f')}") for spread in row)
-        )
+        form = f"+{_FORMS.get(measure, '.3f')}"
+        table.add_row(_heading(measure), *(_spread(spread, form) for spread in row))
     console.print()
     console.print(table)
     console.print()

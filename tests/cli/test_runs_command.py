@@ -135,6 +135,15 @@ def test_a_damaged_run_is_told_and_stops_nothing(
         assert len(shown.stderr.splitlines()) == (shown.exit_code == 2)
 
 
+def test_a_figure_that_is_none(copied: Copy) -> None:
+    change(copied() / "result.json", "seeds", 0, "nmi", value="high")
+    copied("runs/two")
+    for command in (("show", "runs/one"), ("compare", "runs/two", "runs/one")):
+        shown = run("runs", *command)
+        assert (shown.exit_code, shown.stdout) == (2, "")
+        assert "runs/one is damaged, or of another version (ValueError: " in shown.stderr
+
+
 def test_a_log_that_is_being_written_and_one_of_seeds_beside_each_other(copied: Copy) -> None:
     folder = copied()
     log = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -190,7 +199,7 @@ def test_a_run_that_was_named_afterwards(copied: Copy) -> None:
 
 
 def test_piped_no_row_is_broken_or_coloured(copied: Copy) -> None:
-    names = [f"runs/{'long' * 40}-{k}" for k in range(2)]
+    names = [f"runs/[red]{'long' * 40}-{k}" for k in range(2)]
     for name in names:
         copied(name)
     Path(names[0], "state.pt").touch()
