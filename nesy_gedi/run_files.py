@@ -1,7 +1,6 @@
 """The files in a run's folder: their names, what they say, what follows from them; imports nothing large."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path

@@ -18,7 +18,6 @@ from nesy_gedi.results import Attempt, SeedResult, excess
 from nesy_gedi.run_files import CONFIG, METRICS, can_go_on
 from nesy_gedi.run_progress import RunProgress
 from nesy_gedi.stored_run import check_same, decisive, finished_seed, stored_request
-from nesy_gedi.writing import write_whole
 
 
 def begin(request: Request, console: Console, launching: Launching) -> Experiment:

@@ -10,8 +10,8 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.own_terms import epochs_of
 from nesy_gedi.evaluation.report import read_results
 from nesy_gedi.gedi.stability import Rollback
-from nesy_gedi.reporting.run import CONFIG, METRICS, RESULT
 from nesy_gedi.results import SeedResult
+from nesy_gedi.run_files import CONFIG, METRICS, RESULT
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.machine import processor
 from nesy_gedi.reporting.sinks import Sink
 from nesy_gedi.run_files import CONFIG, METRICS
-from nesy_gedi.run_files import CONFIG, METRICS
 from nesy_gedi.writing import write_whole
 
 # a disk that is full, read-only or broken; Windows has no quotas
