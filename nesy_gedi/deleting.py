@@ -11,7 +11,9 @@ from nesy_gedi.run_files import (
     EVENTS,
     METRICS,
     PREVIOUS,
+    REPORT,
     RESULT,
+    SCORES,
     STATE,
     WEIGHTS,
     read_description,
@@ -21,6 +23,7 @@ from nesy_gedi.run_lock import BeingTrainedError, is_being_trained, training
 _WRITTEN = (
     *(METRICS, RESULT, WEIGHTS, STATE, PREVIOUS, RESULTS, COMMA_SEPARATED, "*.partial"),
     *("terms.png", "classes.png", "plane.png", "confusion.png", "samples/samples.npz", "samples/samples.png"),
+    *(REPORT, SCORES),
     f"{EVENTS}/*/events.out.tfevents.*",
 )
 

@@ -10,6 +10,7 @@ from nesy_gedi.errors import UserError
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 WEIGHTS = "weights.safetensors"
+REPORT, SCORES = "report.html", "ood_scores.npz"
 STATE, PREVIOUS = "state.pt", "state.previous.pt"
 COMMA_SEPARATED, EVENTS = "metrics.csv", "tensorboard"
 

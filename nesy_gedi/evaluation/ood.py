@@ -17,10 +17,10 @@ from nesy_gedi.data.images import to_float
 from nesy_gedi.errors import UserError
 from nesy_gedi.gedi.networks import GEDINetwork, energy_of
 from nesy_gedi.gedi.sampler import frozen
+from nesy_gedi.run_files import SCORES
 from nesy_gedi.writing import write_whole
 
 Scores = Mapping[str, Tensor]
-SCORES = "ood_scores.npz"
 RECALL = 0.95  # true positive rate at which the false positive rate is read off
 
 

@@ -138,10 +138,11 @@ def terms_of(material: Material) -> Terms | None:
         (mode, entry["ruled_out"], entry["from_epoch"], entry["reason"])
         for mode, entry in figures["verdicts"].items()
     ]
-    return Terms(_terms_chart(material), values, verdicts)
+    return Terms(terms_chart(material), values, verdicts)
 
 
-def _terms_chart(material: Material) -> Markup:
+def terms_chart(material: Material) -> Markup:
+    """The terms of the training that was kept, over its epochs; empty if the log does not hold it."""
     epochs = material.record.epochs
     names = list(dict.fromkeys(name for line in epochs for name in line["terms"]))
 

@@ -10,9 +10,9 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.learning import Learner
 from nesy_gedi.report import images, overview, programs, scores
 from nesy_gedi.report.material import Material
+from nesy_gedi.run_files import REPORT
 from nesy_gedi.writing import write_whole
 
-REPORT = "report.html"
 T = TypeVar("T")
 
 
@@ -37,7 +37,7 @@ def write_report(
         UserError: there is no finished run, or the file cannot be written.
     """
     material = Material(run, learner, data_dir)
-    return _write(Path(out) if out else material.record.folder / REPORT, "run.html", content(material))
+    return render(Path(out) if out else material.record.folder / REPORT, "run.html", content(material))
 
 
 def content(material: Material) -> dict[str, Any]:
@@ -88,7 +88,15 @@ def _program(text: str | None) -> Any:
     return None if text is None else programs.highlighted(text)
 
 
-def _write(path: Path, template: str, shown: dict[str, Any]) -> Path:
+def render(path: Path, template: str, shown: dict[str, Any]) -> Path:
+    """Fill a template and write the page, whole or not at all.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     environment = Environment(
         loader=PackageLoader("nesy_gedi.report"),
         autoescape=True,

@@ -83,7 +83,7 @@ def test_metrics_have_every_epoch_of_every_seed(finished: tuple[Path, str]) -> N
 def test_result_has_medians_and_seeds(finished: tuple[Path, str]) -> None:
     result = json.loads((finished[0] / "result.json").read_text(encoding="utf-8"))
     measures = ("accuracy", "matched_accuracy", "nmi", "ari", "batch_nmi", "seconds")
-    assert set(result) == {*measures, "seeds"}
+    assert set(result) == {*measures, "kept", "seeds"}
     assert [row["seed"] for row in result["seeds"]] == [0, 1]
     assert [row["restarts"] for row in result["seeds"]] == [0, 0]
     for measure in measures:
@@ -174,7 +174,7 @@ def test_every_option_of_train_arrives() -> None:
     }  # fmt: skip
     words = [word for name, value in asked.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     words += ["--save-every", "7"]
-    words += ["--trust-program", "--csv", "--tensorboard"]
+    words += ["--trust-program", "--csv", "--tensorboard", "--no-report"]
     result = run("train", *words, "--set", "naming.starts=9", "--set", "schedule=constant")
     assert result.exit_code == 0, result.output
     config = read_json(Path("here", "config.json"))
@@ -182,6 +182,7 @@ def test_every_option_of_train_arrives() -> None:
         "trust_program": True,
         "assignments": ["naming.starts=9", "schedule=constant"],
         "save_seconds": 7.0,
+        "report": False,
         "csv": True,
         "tensorboard": True,
     }
@@ -237,7 +238,7 @@ def test_help_names_every_option_of_the_command(command: str) -> None:
     common = (
         *("examples", "method", "variant", "seeds", "first-seed", "epochs", "width", "engine", "preset"),
         *("data-dir", "precision", "device", "out", "set", "save-every", "resume", "stabilise", "nproc"),
-        *("launcher", "job-cpus", "ray-address", "csv", "tensorboard", "json"),
+        *("launcher", "job-cpus", "ray-address", "csv", "tensorboard", "json", "report", "no-report"),
     )
     own = (
         *("program", "query", "dataset", "clusters", "distribution", "examples-csv", "images"),
