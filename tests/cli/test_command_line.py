@@ -27,7 +27,8 @@ from nesy_gedi.reproducing import specification
 from nesy_gedi.resources import resource
 
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "problog", "rich")
-DOCUMENT = Path(__file__).parents[2] / "docs" / "command-line.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -182,6 +183,7 @@ def test_bash_itself_completes() -> None:
     assert done.stdout.split() == ["_nesy_gedi_completion", "sample", "show"]
 
 
-@pytest.mark.parametrize("example", examples_in(DOCUMENT.read_text(encoding="utf-8")))
-def test_commands_in_the_document_are_right(example: str) -> None:
-    parsed(re.split(r" +(?:#|2>)", example)[0])
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_the_documents_are_right(document: Path) -> None:
+    for example in examples_in(document.read_text(encoding="utf-8")):
+        parsed(re.split(r" +(?:#|2>|;)", example)[0])
