@@ -110,8 +110,18 @@ def test_the_weights_file_carries_the_run() -> None:
     with safe_open(folder / "weights.safetensors", framework="pt") as file:
         metadata = file.metadata()
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert json.loads(metadata["run"]) == {**config, "probabilities": {}}
+    described = json.loads(metadata["run"])
+    known = described.pop("known")
+    assert described == {**config, "probabilities": {}}
     assert json.loads(metadata["network"])["width"] == 4
+    with torch.no_grad():
+        energies = load_network(folder).energy(digits().test_images / 255)
+    assert len(known["energies"]) == 1001
+    wanted = energies.double().quantile(torch.linspace(0, 1, 11).double())
+    assert known["energies"][::100] == pytest.approx(wanted.tolist(), abs=2e-4)
+    assert known["of"] == "1,000 test images of mnist"
+    assert (known["framing"]["background"], known["framing"]["extent"]) == (0, 20)
+    assert known["framing"]["centre"] == pytest.approx([14, 14], abs=0.1)
 
 
 def test_the_command_lines_assignments_win_over_its_options_and_the_preset() -> None:
