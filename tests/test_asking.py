@@ -15,9 +15,10 @@ from nesy_gedi.asking import Answer, ask
 from nesy_gedi.cli import main
 from nesy_gedi.data.mnist import load_mnist
 from nesy_gedi.errors import UserError
-from nesy_gedi.gedi.checkpoint import WEIGHTS, load_network, save_network
+from nesy_gedi.gedi.checkpoint import WEIGHTS, load_network, load_run, save_network
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
 from nesy_gedi.resources import resource
+from nesy_gedi.trained import known_of
 
 PAIR = 'addition("a.png","b.png",Z)'
 
@@ -91,6 +92,8 @@ def test_a_free_symbol(read: dict[str, Tensor]) -> None:
     assert answer.reading_probability == pytest.approx(worlds[top] / total, rel=1e-4)
     shares = {str(k): worlds.get(k, 0.0) / total for k in range(10)}
     assert answer.readings['"a.png"'].given == pytest.approx(shares, rel=1e-4, abs=1e-7)
+    alone = {str(k): float(p) for k, p in enumerate(read["a"])}
+    assert answer.readings['"a.png"'].alone == pytest.approx(alone, rel=1e-4, abs=1e-7)
 
 
 def test_one_image_in_both_places_has_one_reading(read: dict[str, Tensor]) -> None:
@@ -180,6 +183,23 @@ def test_lines_begin_with_the_most_probable(read: dict[str, Tensor]) -> None:
     reading = read_as(ask("labelled_addition", PAIR))
     told = ", ".join(f"{image} as {symbol}" for image, symbol in reading.items())
     assert explained[19] == f"given {plain[0].split()[1]}, the images read: {told}"
+
+
+def test_an_image_that_looks_like_nothing_known_is_told_on_stderr(folder: Path) -> None:
+    network, description = load_run("labelled_addition")
+    data = load_mnist(folder, explicit=False)
+    (folder / "knowing").mkdir(exist_ok=True)
+    save_network(network, folder / "knowing" / WEIGHTS, {**description, "known": known_of(network, data)})
+    with torch.no_grad():
+        energies = network.energy(data.test_images / 255)
+    for name, row in (("strange", energies.argmax()), ("usual", energies.argmin())):
+        Image.fromarray(data.test_images[row, 0].numpy()).save(folder / f"{name}.png")
+    result = query("knowing", 'addition("usual.png","strange.png",Z)', "--json")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith('nesy-gedi: warning: "strange.png" looks like nothing that the network knows')
+    assert f"its energy, {energies.max():.3f} nats, is above" in line
+    assert json.loads(result.stdout)["readings"]['"usual.png"']["rank"] == pytest.approx(0, abs=2e-3)
 
 
 def test_mistakes() -> None:

@@ -270,8 +270,9 @@ def test_the_merit_of_a_seed_is_what_its_training_said(monkeypatch: pytest.Monke
     original = one.reached.finish_seed
     monkeypatch.setattr(one.reached, "finish_seed", lambda *seed: (attempts.append(seed), original(*seed)))
     one.run()
-    apart = SeedSweep(replace(program, out="apart"), quiet(), Launching("here"))
+    apart = SeedSweep(replace(program, out="apart", report=True), quiet(), Launching("here"))
     apart.run()
+    assert list(Path("apart").rglob("report.html")) == [Path("apart/report.html")]
     for (result, attempt), seed in zip(attempts, (0, 1), strict=True):
         again, rebuilt = apart._outcome(Path(f"apart/seed-{seed}"))
         assert replace(again, seconds=result.seconds) == result

@@ -1,6 +1,7 @@
 """The sign of the scores on a Gaussian, the detection figures by counting, and fitting other sets."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nesy_gedi.errors import UserError
-from nesy_gedi.evaluation.ood import detection, fit_to, ood_scores
+from nesy_gedi.evaluation.ood import SCORES, detection, fit_to, ood_scores, read_scores, write_scores
 from nesy_gedi.gedi.networks import GEDINetwork, NetworkConfig
 
 
@@ -98,6 +99,21 @@ def test_recall_of_95_percent_is_found_on_a_straight_stretch() -> None:
     # each threshold adds 1 % of both: the curve is a straight line, whose inner points must not be dropped
     scores = torch.arange(100).float()
     assert detection(scores, scores)["fpr95"] == pytest.approx(0.95)
+
+
+def test_scores_are_kept_beside_those_that_are_there(tmp_path: Path) -> None:
+    assert read_scores(tmp_path) == ({}, {})
+    own = {"logpx": torch.randn(5), "softmax": torch.rand(5)}
+    one, two, new = ({"logpx": torch.randn(3), "softmax": torch.rand(3)} for _ in range(3))
+    write_scores(tmp_path, own, {"a/b.npz": one, "own": two})
+    write_scores(tmp_path, own, {"own": new})
+    inside, others = read_scores(tmp_path)
+    assert list(others) == ["a/b.npz", "own"]
+    for found, wanted in ((inside, own), (others["a/b.npz"], one), (others["own"], new)):
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    (tmp_path / SCORES).write_bytes(b"torn")
+    assert read_scores(tmp_path) == ({}, {})
 
 
 def test_other_sets_are_brought_to_the_runs_shape() -> None:

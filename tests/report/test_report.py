@@ -189,6 +189,23 @@ def test_the_paper_stands_beside_what_it_measured(tmp_path: Path) -> None:
     assert said(run).count("report:") == 0
 
 
+def test_since_when_a_way_of_failing_is_ruled_out(tmp_path: Path) -> None:
+    """In a log in which both terms come down in the second epoch."""
+    run = trained(str(tmp_path / "run"), dataset="moons", variant="gedi-no-gen", width=8, report=False)
+    folder = run.folder.path
+    high, low = {"inv": 0.69, "prior": 3.0}, {"inv": 0.01, "prior": 0.70}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    made = [{**line, "terms": terms} for line, terms in zip(lines, (high, low), strict=True)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in made))
+        "".join(json.dumps({**line, "terms": t}) + "\n" for line, t in both)
+    )
+    result = json.loads((folder / "result.json").read_text())
+    result["seeds"][0]["terms"] = low
+    (folder / "result.json").write_text(json.dumps(result))
+    rows = [row for row in Page(write_report(folder)).tables["terms"] if len(row) == 3]
+    assert [row[1] for row in rows[1:]] == ["yes, from epoch 2 on"] * 3
+
+
 def test_out_of_distribution_curves(
     addition: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +221,9 @@ def test_out_of_distribution_curves(
     truth = np.r_[np.ones(len(own)), np.zeros(len(other))]
     area = roc_auc_score(truth, torch.cat([own, other]).numpy())
     assert f"logpx against upside.npz: AUROC {area:.3f}" in shown.text
-    assert len([alt for alt in shown.charts if "histograms" in alt]) == 3
+    histograms = [alt for alt in shown.charts if "histograms" in alt]
+    assert len(histograms) == 3
+    assert f"ROC curve, area {area:.3f}" in histograms[0]
     (addition.folder.path / "ood_scores.npz").unlink()
 
 
