@@ -197,8 +197,6 @@ def test_since_when_a_way_of_failing_is_ruled_out(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     made = [{**line, "terms": terms} for line, terms in zip(lines, (high, low), strict=True)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in made))
-        "".join(json.dumps({**line, "terms": t}) + "\n" for line, t in both)
-    )
     result = json.loads((folder / "result.json").read_text())
     result["seeds"][0]["terms"] = low
     (folder / "result.json").write_text(json.dumps(result))
