@@ -20,7 +20,7 @@ from nesy_gedi.errors import UserError
 from nesy_gedi.evaluation.subject import recorded
 from nesy_gedi.gedi.checkpoint import load_run
 from nesy_gedi.gedi.networks import GEDINetwork
-from nesy_gedi.gedi.sampler import Support, frozen, sgld
+from nesy_gedi.gedi.sampler import SamplerConfig, Support, frozen, sgld
 from nesy_gedi.run_files import WEIGHTS
 from nesy_gedi.writing import write_whole
 
@@ -88,24 +88,65 @@ def draw_samples(
     low, high = recorded(description, run, "data", "range")
     support = Support(low, high, recorded(description, run, "data", "bounded"))
     steps = default_steps(support.bounded) if steps is None else steps
-    chunk = _CHUNK if support.bounded else _VECTOR_CHUNK
+    sampler = SamplerConfig(step_size=alpha, noise_std=sigma, largest_move=most)
     generator = torch.Generator().manual_seed(seed)
+    images, energies = move_chains(network, support, sampler, count, steps, generator, console)
+    settings = {"count": count, "steps": steps, "step_size": alpha, "noise_std": sigma, "seed": seed}
+    return Samples(images, energies, {**settings, "weights_sha256": weights_digest(run)})
+
+
+def move_chains(
+    network: GEDINetwork,
+    support: Support,
+    sampler: SamplerConfig,
+    count: int,
+    steps: int,
+    generator: torch.Generator,
+    console: Console | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Start chains from uniform noise over a support and move them on a network's energy.
+
+    Args:
+        network: on the CPU.
+        support: where the chains start, and whether they must stay there.
+        sampler: of a step: its size, noise and largest move.
+        count: number of chains.
+        steps: SGLD steps of each.
+        generator: source of starts and noise.
+        console: where to show progress, if it is a terminal.
+
+    Returns:
+        The last states and their energies, as in :class:`Samples`.
+
+    Raises:
+        UserError: the chains left all bounds.
+    """
+    chunk = _CHUNK if support.bounded else _VECTOR_CHUNK
     parts = []
     gradient = network.energy_gradient()
     with frozen(network):
         for size in _progress([min(chunk, count - done) for done in range(0, count, chunk)], console):
             start = support.noise((size, *_shape(network)), generator)
-            parts.append(sgld(gradient, start, steps, alpha, sigma, generator, support.bounds, most))
+            parts.append(
+                sgld(
+                    gradient,
+                    start,
+                    steps,
+                    sampler.step_size,
+                    sampler.noise_std,
+                    generator,
+                    support.bounds,
+                    sampler.largest_move,
+                )
+            )
     states = torch.cat(parts)
     with torch.no_grad():
         energies = torch.cat([network.energy(part) for part in states.split(chunk)])
     if not bool(energies.isfinite().all()):
         raise UserError(
-            f"the chains of {run} ran away to infinity: its energy has no lower bound; train it longer"
+            "the chains ran away to infinity: the energy has no lower bound; train the network longer"
         )
-    settings = {"count": count, "steps": steps, "step_size": alpha, "noise_std": sigma, "seed": seed}
-    images = (states * 255).round().byte() if support.bounded else states
-    return Samples(images, energies, {**settings, "weights_sha256": weights_digest(run)})
+    return (states * 255).round().byte() if support.bounded else states, energies
 
 
 def write_samples(samples: Samples, folder: Path) -> list[Path]:

@@ -112,7 +112,7 @@ def prepare(request: Request) -> Prepared:
         examples = EXAMPLES
     drawn = _draw(learner, examples, request)
     learner.config = replace(learner.config, epochs=preset.epochs(*drawn.images.shape))
-    _check_sizes(learner, len(drawn.images))
+    check_sizes(learner, len(drawn.images))
     return Prepared(learner, preset, method, examples, device, precision)
 
 
@@ -123,12 +123,6 @@ def recipe_for(images: ImageSet) -> str:
 
 def _changes(request: Request) -> Mapping[str, Any]:
     """Settings from the command line; options give way to ``--set``."""
-    changes = parse_assignments(request.assignments)
-    network = changes.get("network")
-    if isinstance(network, Mapping) and "classes" in network:
-        raise UserError(
-            "network.classes follows from the program or the data: set the number of clusters with --clusters"
-        )
     options: dict[str, Any] = {}
     if request.width:
         options["network"] = {"width": request.width}
@@ -140,7 +134,21 @@ def _changes(request: Request) -> Mapping[str, Any]:
         if request.stabilise not in STABILISERS:
             raise unknown("stabiliser", request.stabilise, STABILISERS)
         options = merge(options, STABILISERS[request.stabilise])
-    return merge(options, changes)
+    return changed_settings(options, parse_assignments(request.assignments))
+
+
+def changed_settings(options: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is asked for by options, and by the settings' own names, which win: nested tables.
+
+    Raises:
+        UserError: the settings have ``network.classes``.
+    """
+    network = settings.get("network")
+    if isinstance(network, Mapping) and "classes" in network:
+        raise UserError(
+            "network.classes follows from the program or the data: set the number of clusters with --clusters"
+        )
+    return merge(options, settings)
 
 
 def _program(request: Request) -> Program | None:
@@ -168,7 +176,7 @@ def _own_examples(
     return images, Examples(rows, readings)
 
 
-def _check_sizes(learner: Learner, examples: int) -> None:
+def check_sizes(learner: Learner, examples: int) -> None:
     """The network must fit the images, and the views of a step must be enough for the clusters."""
     config = learner.config
     with torch.device("meta"):

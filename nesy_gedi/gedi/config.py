@@ -218,6 +218,8 @@ def override(base: T, values: Mapping[str, Any], where: str = "") -> T:
 def _checked(key: str, value: Any, present: Any) -> Any:
     if dataclasses.is_dataclass(present) or isinstance(present, dict):
         raise UserError(f"{key} is a table, not {value!r}: set one of its keys, as in {key}.KEY=VALUE")
+    if hasattr(value, "item"):  # a number of NumPy's, from a search over settings
+        value = value.item()
     if isinstance(present, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(present):
