@@ -7,8 +7,9 @@ Three lines put a trained run into any DeepProbLog program::
     model = deepproblog_model("my.pl", as_predicate(load_network("runs/my-run"), "mnist_net"), images)
 
 ``images[i]`` is what the program calls ``tensor(images(i))``, and ``model.solve`` answers queries about it.
-Any module with a method ``posterior(images)`` will do. DeepProbLog's circuit cache stays off: it is keyed
-by a query's pattern, and gives a wrong probability where one image is substituted into two arguments.
+Any module with a method ``posterior(images)`` will do; :func:`from_network` goes the other way. DeepProbLog's
+circuit cache stays off: it is keyed by a query's pattern, and gives a wrong probability where one image is
+substituted into two arguments.
 """
 
 import warnings
@@ -29,8 +30,10 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="ApproximateEngine is not available")
     from deepproblog.engines import ExactEngine
     from deepproblog.model import Model
-    from deepproblog.network import Network
+    from deepproblog.network import Network, get_tensor_function
     from deepproblog.query import Query
+
+_ROUNDING = 1e-4  # above 1, of a probability in single precision
 
 
 class HasPosterior(Protocol):
@@ -97,6 +100,84 @@ def deepproblog_model(program_path: str | Path, network: Network, images: Tensor
     model.set_engine(ExactEngine(model), cache=False)
     model.add_tensor_source("images", _ImageSource(images))
     return model
+
+
+class _LogProbabilities(nn.Module):
+    """What :func:`from_network` gives; it trains and evaluates together with the network that it wraps."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.module = network.network_module  # for its parameters
+        self._network = network
+        # all functions that look tensors up by their names have the same code, and here tensors have none
+        looks_up = getattr(network.function, "__code__", None) is get_tensor_function(network).__code__
+        self._function = None if looks_up else network.function
+
+    def train(self, mode: bool = True) -> "_LogProbabilities":
+        super().train(mode)
+        self._network.eval_mode = not mode
+        return self
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """``(batch, inputs, …)`` for each of the network's arguments to ``(batch, inputs, classes)``."""
+        shape = inputs[0].shape[:2]
+        columns = [argument.flatten(0, 1) for argument in inputs]
+        if self._function is not None:
+            found = [self._function(*row) for row in zip(*columns, strict=True)]
+            columns = [torch.stack(column) for column in zip(*found, strict=True)]
+        if self._network.batching:
+            probability = self.module(*columns)
+        else:
+            probability = torch.stack([self.module(*row) for row in zip(*columns, strict=True)])
+        if bool(((probability < 0) | (probability > 1 + _ROUNDING)).any()):
+            low, high = torch.aminmax(probability)
+            raise UserError(
+                f"{self._network.name} gives {low:.4g} to {high:.4g}, which are no probabilities: let it end "
+                "with a softmax, as DeepProbLog wants it"
+            )
+        return self._kept(_log(probability.reshape(*shape, -1)))
+
+    def _kept(self, log_probability: Tensor) -> Tensor:
+        """Only k classes of each input, if the network has a k, picked as DeepProbLog's exact engine does."""
+        k = self._network.k
+        if k is None or k >= log_probability.shape[2]:
+            return log_probability
+        if self._network.eval_mode:
+            classes = log_probability.topk(k).indices
+        else:
+            probability = log_probability.detach().exp().flatten(0, 1)
+            classes = torch.multinomial(probability, k).view(*log_probability.shape[:2], k)
+        others = torch.ones_like(log_probability, dtype=torch.bool).scatter(2, classes, False)
+        return log_probability.masked_fill(others, -torch.inf)
+
+
+def from_network(network: Network) -> nn.Module:
+    """A network of DeepProbLog's for a :class:`~nesy_gedi.logic.circuit.ConstraintCircuit`.
+
+    A module that maps images ``(batch, inputs, …)``, one such tensor for each argument of the network, to
+    log-probabilities ``(batch, inputs, classes)``, nats; -inf, without a gradient, where they are zero. It
+    shares the network's parameters, and ``eval`` and ``train`` of either hold for both. Without ``batching``
+    the network sees its inputs one by one. A ``function`` of the user's own is applied to each input, where
+    DeepProbLog applies it to a term.
+
+    With ``k`` the classes that DeepProbLog leaves out get -inf: all but the k most likely, or while training
+    all but k drawn by their probabilities. The others do not add up to 1, so a negation in the program makes
+    a difference: DeepProbLog takes ``\\+`` of a class left out as true, here its probability is lost.
+
+    Args:
+        network: gives probabilities of the classes, ``(classes,)`` for an input; of a neural fact, ``(1,)``,
+            the probability that it is true.
+
+    Raises:
+        UserError: the network gives tensors, ``nn(name, [X], Y)``; or, when the module is called, what it
+            gives are no probabilities.
+    """
+    if network.det:
+        raise UserError(
+            f"{network.name} gives tensors, not probabilities: its program must list its classes, as in "
+            "nn(name, [X], Y, [a, b])"
+        )
+    return _LogProbabilities(network)
 
 
 class DeepProbLogConstraint(nn.Module):
@@ -172,11 +253,16 @@ class DeepProbLogConstraint(nn.Module):
         # a query that nothing can satisfy gives a plain 0.0, one that always holds a plain 1.0
         values = [next(iter(result.result.values()), 0.0) for result in results]
         probability = torch.stack([torch.as_tensor(value).to(log_probs) for value in values])
-        possible = probability > 0
-        return torch.where(possible, probability, 1.0).log().masked_fill(~possible, -torch.inf)
+        return _log(probability)
 
     def _query(self, images: Sequence[int], answer: int | None) -> Term:
         query = self.program.query_with([Term("tensor", Term("images", Constant(i))) for i in images])
         if answer is None:
             return query
         return query.apply_term(dict(zip(self.program.symbols, self._answers[answer], strict=True)))
+
+
+def _log(probability: Tensor) -> Tensor:
+    """Logarithm, -inf and without a gradient where the probability is zero."""
+    possible = probability > 0
+    return torch.where(possible, probability, 1.0).log().masked_fill(~possible, -torch.inf)
