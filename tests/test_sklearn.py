@@ -14,6 +14,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from tiny_training import same, weights
 
@@ -37,7 +38,7 @@ def _one_thread() -> None:
 def fitted() -> dict[str, GEDIClusterer]:
     """One for each kind of data."""
     on_images = {name: GEDIClusterer(4, **ON_IMAGES).fit(DATA[name]) for name in ("grey", "colour")}
-    return {"points": GEDIClusterer(3, **QUICK).fit(POINTS), **on_images}
+    return {"points": GEDIClusterer(3, **{**QUICK, "epochs": 200, "n_init": 3}).fit(POINTS), **on_images}
 
 
 @parametrize_with_checks([GEDIClusterer(**QUICK)])
@@ -111,12 +112,20 @@ def test_one_number_decides_all_and_nothing_else_is_touched(
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour"])
-def test_samples_of_images_are_images(fitted: dict[str, GEDIClusterer], kind: str) -> None:
-    drawn = fitted[kind].sample(7, steps=3)
+def test_samples_of_images_are_the_chains_of_the_network(fitted: dict[str, GEDIClusterer], kind: str) -> None:
+    estimator, sampler = fitted[kind], fitted[kind].config_.sampler
+    drawn = estimator.sample(7, steps=2)
+    generator = torch.Generator().manual_seed(int(np.random.RandomState(0).randint(2**31 - 1)))
+    state = torch.rand(7, *network_input(kind).shape[1:], generator=generator)
+    for _ in range(2):
+        state.requires_grad_(True)
+        (slope,) = torch.autograd.grad(-estimator.network_(state).logsumexp(1).sum(), state)
+        noise = torch.randn(state.shape, generator=generator)
+        state = (state.detach() - sampler.step_size * slope + sampler.noise_std * noise).clamp(0, 1)
+    pixels = (state * 255).permute(0, 2, 3, 1).reshape(7, *DATA[kind].shape[1:]).numpy()
+    np.testing.assert_allclose(drawn, pixels, atol=1)
     assert drawn.dtype == np.uint8
-    assert drawn.shape == (7, *DATA[kind].shape[1:])
-    assert drawn.max() > 200
-    assert fitted[kind].predict(drawn).shape == (7,)
+    assert estimator.predict(drawn).shape == (7,)
 
 
 def test_samples_of_vectors_start_in_the_range_of_the_data_and_climb() -> None:
@@ -157,11 +166,14 @@ def test_the_data_choose_the_recipe(fitted: dict[str, GEDIClusterer]) -> None:
     # no mirror images of digits, and of nothing that is not an image
     assert [config[kind].augmentation.flip_probability for kind in DATA] == [0, 0, 0.5]
     assert [config[kind].network.channels for kind in DATA] == [2, 1, 3]
+    tags = get_tags(fitted["points"]).input_tags
+    assert tags.two_d_array
+    assert tags.three_d_array
 
 
 @pytest.mark.parametrize("dimensions", [1, 4])
 def test_views_are_as_far_away_as_the_fifth_neighbour(dimensions: int) -> None:
-    """On an even line the fifth neighbour is three places away, and a diagonal line is √d times as long."""
+    """In groups of six, one step apart, it is 5, 4, 3, 3, 4, 5 steps away; a diagonal is √d times as long."""
 
     def noise(line: np.ndarray) -> float:
         rows = np.repeat(line[:, None], dimensions, axis=1)
@@ -169,7 +181,8 @@ def test_views_are_as_far_away_as_the_fifth_neighbour(dimensions: int) -> None:
         assert isinstance(found, float)
         return found
 
-    assert noise(np.arange(50.0)) == pytest.approx(3 / math.sqrt((50**2 - 1) / 12))
+    line = (100 * np.arange(4.0)[:, None] + 10 * np.arange(6.0)).ravel()
+    assert noise(line) == pytest.approx(40 / line.std())
     assert noise(np.arange(3000.0)) == 0.05  # close together
     assert noise(np.array([7.0])) == 0.05
     assert noise(np.array([0.0, 1.0])) == 1.0  # two standard deviations apart
@@ -182,6 +195,7 @@ def test_parameters_arrive_and_settings_have_the_last_word() -> None:
     assert (config.epochs, config.batch_size, config.network.width) == (2, 16, 6)
     assert (config.augmentation.noise_std, config.learning_rate) == (0.2, 1e-4)
     assert set(given.terms_) == {"inv", "prior"}
+    assert config.naming.restarts == 2  # three trainings
     for parameters in ParameterGrid({"n_clusters": np.arange(2, 4), "width": np.array([5])}):
         searched = GEDIClusterer(**{**QUICK, "epochs": 1, **parameters}).fit(POINTS)
         assert searched.predict_proba(POINTS).shape == (120, parameters["n_clusters"])

@@ -25,12 +25,12 @@ ROWS = [(0, 1, 2), (3, 3, 4), (5, 1, 5)]
 class Pair(nn.Module):
     """A network with two arguments."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, dim: int) -> None:
         super().__init__()
-        self.bilinear = nn.Bilinear(4, 4, classes)
+        self.bilinear, self.dim = nn.Bilinear(4, 4, classes), dim
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.bilinear(first, second).softmax(-1)
+        return self.bilinear(first, second).softmax(self.dim)
 
 
 def layers(outputs: int, last: nn.Module) -> nn.Module:
@@ -38,9 +38,9 @@ def layers(outputs: int, last: nn.Module) -> nn.Module:
 
 
 CASES = {
-    "classes": (ADD, lambda: layers(4, nn.Softmax(-1)), ROWS),
-    "pairs": (NEAR, lambda: Pair(3), ROWS),
-    "facts": (SUN, lambda: layers(1, nn.Sigmoid()), [row[1:] for row in ROWS]),
+    "classes": (ADD, lambda dim: layers(4, nn.Softmax(dim)), ROWS),
+    "pairs": (NEAR, lambda dim: Pair(3, dim), ROWS),
+    "facts": (SUN, lambda _: layers(1, nn.Sigmoid()), [row[1:] for row in ROWS]),
 }
 
 
@@ -78,7 +78,8 @@ def assert_equal(network: Network, ours: Tensor, theirs: Tensor) -> None:
 def test_values_and_gradients_are_deepproblogs(tmp_path, images, case: str, batching: bool) -> None:
     text, make, rows = CASES[case]
     torch.manual_seed(1)
-    network = Network(make().double(), "net", batching=batching)
+    # over the first dimension a softmax is right of one input alone
+    network = Network(make(1 if batching else 0).double(), "net", batching=batching)
     network.eval()
     for row in rows:
         ours = our_answer(circuit_of(text), network, images, row)
