@@ -25,9 +25,11 @@ MODULES = {
     "data": ("Data", "data.*"),
     "runs": (
         "Runs",
-        "request experiment learning results stored_run presets asking renaming evaluating drawing "
-        "examples_file inspection auditing sampling jobs launching errors",
+        "request experiment learning results stored_run presets trained asking renaming evaluating drawing "
+        "examples_file inspection auditing sampling jobs launching listing comparing doctor report.page "
+        "report.comparison errors",
     ),
+    "sklearn": ("scikit-learn estimator", "sklearn"),
 }
 """Page of the API to its title and modules; ``package.*`` is all of a package's."""
 

@@ -116,7 +116,7 @@ def move_chains(
         console: where to show progress, if it is a terminal.
 
     Returns:
-        The last states and their energies, as in :class:`Samples`.
+        The last states, as :class:`Samples` has them, and their energies, ``(count,)``, nats.
 
     Raises:
         UserError: the chains left all bounds.

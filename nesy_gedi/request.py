@@ -177,7 +177,11 @@ def _own_examples(
 
 
 def check_sizes(learner: Learner, examples: int) -> None:
-    """The network must fit the images, and the views of a step must be enough for the clusters."""
+    """The network must fit the images, and the views of a step must be enough for the clusters.
+
+    Raises:
+        UserError: they are not.
+    """
     config = learner.config
     with torch.device("meta"):
         GEDINetwork(config.network)

@@ -28,7 +28,7 @@ def test_the_code_runs_and_learns_differences(tmp_path, monkeypatch):
         labels = images.train_labels[rows]
         batches.append((images.train_images[rows].float() / 255, labels[:, 0] - labels[:, 1]))
     torch.manual_seed(0)
-    training, _, terms, trained, _ = page_commands.blocks(PAGE, "python")
+    training, _, terms, trained, _, _ = page_commands.blocks(PAGE, "python")
     names = {"batches": batches}
     exec(training, names)
     pairs, labels = batches[0]
@@ -86,3 +86,12 @@ def test_the_constraint_by_itself(monkeypatch):
     shares = torch.tensor([(21 - k) / 165 for k in range(10)])
     torch.testing.assert_close(names["posterior"].mean(1), shares.expand(4, 10))
     torch.testing.assert_close(names["constraint"](names["log_posteriors"]), torch.full((4,), 0.055).log())
+
+
+def test_the_estimator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    block = next(block for block in page_commands.blocks(PAGE, "python") if "GEDIClusterer" in block)
+    exec(block, names)
+    assert names["shares"].argmax(1).tolist() == names["clusters"].tolist() == names["model"].labels_.tolist()
+    assert (names["log_p"].shape, names["drawn"].shape) == ((200,), (10, 2))
