@@ -21,11 +21,11 @@ from nesy_gedi.gedi.resuming import StateFiles
 from nesy_gedi.gedi.trainer import EpochMetrics, Trainer
 from nesy_gedi.reporting import figures
 from nesy_gedi.reporting.progress import Progress
+from nesy_gedi.reporting.published import published
 from nesy_gedi.reporting.run import RunFolder, environment, free_folder, or_resume
 from nesy_gedi.reporting.sinks import sinks_for
 from nesy_gedi.reporting.table import print_table, reading_sentence, rollback_sentence
 from nesy_gedi.request import Request, prepare
-from nesy_gedi.resources import resource
 from nesy_gedi.results import Attempt, SeedResult, learned_probabilities
 from nesy_gedi.run_files import METRICS, RESULT, WEIGHTS
 from nesy_gedi.run_lock import training
@@ -196,7 +196,7 @@ class Experiment:
             [self.name, self.prepared.method, *([f"{self.examples:,} examples"] if self.examples else [])]
         )
         named = self.learner.program is not None
-        print_table(self.console, title, self.reached.results, self._published(), named)
+        print_table(self.console, title, self.reached.results, published(self.description()), named)
         if result.reads_as is not None:
             self._say(reading_sentence(self.learner.domain, result.reads_as))
         for rollback in result.rollbacks:
@@ -218,14 +218,6 @@ class Experiment:
             self._say(f"report: {write_report(self.folder.path, self.learner)}")
         except UserError as error:  # the training is done and kept
             self._say(f"no report: {error}")
-
-    def _published(self) -> Mapping[str, float]:
-        """The paper's figures, if the program is the paper's."""
-        program = self.learner.program
-        paper = resource("programs", "addition.pl").read_text(encoding="utf-8")
-        if program is None or program.source.text != paper:
-            return {}
-        return self.prepared.preset.published.get(str(self.examples), {})
 
     def _on_epoch(self, attempt: int, trainer: Trainer, metrics: EpochMetrics) -> None:
         seed = self.request.first_seed + len(self.reached.results)

@@ -11,14 +11,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from nesy_gedi.evaluation.own_terms import failure_figures
-from nesy_gedi.presets import load_preset
 from nesy_gedi.report.material import Material
 from nesy_gedi.report.pictures import chart
 from nesy_gedi.report.record import Record
 from nesy_gedi.reporting.figures import plot_term
+from nesy_gedi.reporting.published import published
 from nesy_gedi.reporting.table import NAMED, UNNAMED, reading_sentence, rollback_sentence
-from nesy_gedi.reproducing import specification
-from nesy_gedi.resources import resource
 
 
 def asked(record: Record) -> str:
@@ -67,19 +65,6 @@ def measures(record: Record) -> Mapping[str, str]:
     return NAMED if record.description["program"] is not None else UNNAMED
 
 
-def published(record: Record) -> Mapping[str, float]:
-    """The paper's figures for the same program or data set and method, by measure; none as a rule."""
-    description, request = record.description, record.description["request"]
-    if description["program"] is None:
-        _, figures = specification()
-        found: Mapping[str, float] = figures.get(description["data"]["name"], {}).get(record.method, {})
-        return found
-    if description["program"] != resource("programs", "addition.pl").read_text(encoding="utf-8"):
-        return {}
-    preset = load_preset("addition", request["preset"], record.method, {})
-    return preset.published.get(str(request["examples"]), {})
-
-
 @dataclass(frozen=True)
 class Row:
     """A line of the table of measures: a seed, the median, or the paper."""
@@ -100,8 +85,9 @@ def measured(record: Record) -> list[Row]:
     if len(rows) > 1:
         columns = [[row.values[k] for row in rows] for k in range(len(rows[0].values))]
         rows.append(Row("median", [_median(column) for column in columns]))
-    if paper := published(record):
-        rows.append(Row("paper", [*(paper.get(name) for name in names), None, None]))
+    title, paper = published(record.description)
+    if paper:
+        rows.append(Row(title, [*(paper.get(name) for name in names), None, None]))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -12,8 +12,6 @@ from nesy_gedi.report import images, overview, programs, scores
 from nesy_gedi.report.material import Material
 from nesy_gedi.run_files import REPORT
 from nesy_gedi.writing import write_whole
-
-T = TypeVar("T")
 
 
 def write_report(
@@ -42,50 +40,54 @@ def write_report(
 
 def content(material: Material) -> dict[str, Any]:
     """All that stands in the report of a run, by the names of ``templates/run.html``."""
-    record, learner = material.record, material.learner
-    missing = [f"What needs the images is left out: {material.missing}."] if material.missing else []
-    named = learner is not None and learner.program is not None
-    shown: dict[str, Any] = {
-        "title": record.name,
-        "asked": overview.asked(record),
-        "got": overview.got(record, learner.domain if learner is not None and named else None),
-        "headings": [*overview.measures(record).values(), "seconds", "restarts"],
-        "measured": overview.measured(record),
-        "terms": overview.terms_of(material),
-        "remarks": [*overview.remarks(record), *missing],
-        "program": _program(record.description["program"]),
-        "query": record.description["query"],
-        "scores": scores.curves(record.folder),
-        "again": overview.again(record),
-        "configuration": overview.configuration(record),
-        **dict.fromkeys(("gallery", "confusion", "trajectories", "plane", "audit", "violated", "split")),
-    }
-    if learner is None:
+    shown = _written(material) | dict.fromkeys(
+        ("gallery", "confusion", "trajectories", "plane", "audit", "violated", "split")
+    )
+    if material.missing:
+        shown["remarks"].append(f"What needs the images is left out: {material.missing}.")
         return shown
-
-    def take(name: str, make: Callable[[Material], T]) -> None:
+    shown["split"] = material.split
+    for name, make in _parts(material).items():
         try:
             shown[name] = make(material)
         except UserError as error:  # a network that diverged, or examples that are not to be had any more
             shown["remarks"].append(f"No {name}: {error}.")
-
-    shown["split"] = material.split
-    if material.shown[0].is_floating_point():
-        if material.shown[0].shape[1] == 2:
-            take("plane", images.plane)
-    else:
-        take("gallery", images.gallery)
-        if "gen" in material.uses:
-            take("trajectories", images.trajectories)
-    take("confusion", images.confusion_of)
-    if learner.program is not None:
-        take("audit", programs.audit_of)
-        take("violated", programs.violated)
     return shown
 
 
-def _program(text: str | None) -> Any:
-    return None if text is None else programs.highlighted(text)
+def _written(material: Material) -> dict[str, Any]:
+    """What the run wrote down."""
+    record, text = material.record, material.record.description["program"]
+    symbols = material.needed.domain if text is not None and not material.missing else None
+    return {
+        "title": record.name,
+        "asked": overview.asked(record),
+        "got": overview.got(record, symbols),
+        "headings": [*overview.measures(record).values(), "seconds", "restarts"],
+        "measured": overview.measured(record),
+        "terms": overview.terms_of(material),
+        "remarks": overview.remarks(record),
+        "program": None if text is None else programs.highlighted(text),
+        "query": record.description["query"],
+        "scores": scores.curves(record.folder),
+        "again": overview.again(record),
+        "configuration": overview.configuration(record),
+    }
+
+
+def _parts(material: Material) -> dict[str, Callable[[Material], Any]]:
+    """What network, images and program are needed for, by name."""
+    found: dict[str, Callable[[Material], Any]] = {}
+    images_shown = material.shown[0]
+    if not images_shown.is_floating_point():
+        found["gallery"] = images.gallery
+        found |= {"trajectories": images.trajectories} if "gen" in material.uses else {}
+    elif images_shown.shape[1] == 2:
+        found["plane"] = images.plane
+    found["confusion"] = images.confusion_of
+    if material.needed.program is not None:
+        found |= {"audit": programs.audit_of, "violated": programs.violated}
+    return found
 
 
 def render(path: Path, template: str, shown: dict[str, Any]) -> Path:

@@ -18,7 +18,7 @@ def print_table(
     console: Console,
     title: str,
     results: Sequence[SeedResult],
-    published: Mapping[str, float],
+    published: tuple[str, Mapping[str, float]],
     named: bool = True,
 ) -> None:
     """Median and standard deviation over the seeds, beside the published figures.
@@ -27,7 +27,8 @@ def print_table(
         console: where to print.
         title: what was run.
         results: one of each seed.
-        published: the paper's figures by the names of :class:`ClusteringScore`'s fields.
+        published: where the paper's figures come from, and these by the names of
+            :class:`ClusteringScore`'s fields.
         named: whether clusters have names, so that there is an accuracy without matching.
     """
     measures = NAMED if named else UNNAMED
@@ -40,9 +41,10 @@ def print_table(
     seconds = statistics.median(result.seconds for result in results)
     row += [f"{seconds:.0f}", str(sum(result.restarts for result in results))]
     table.add_row(seeds, *row)
-    if published:
-        paper = [f"{published[measure]:.2f}" if measure in published else "" for measure in measures]
-        table.add_row("paper, Table 6", *paper, "", "")
+    where, figures = published
+    if figures:
+        paper = [f"{figures[measure]:.2f}" if measure in figures else "" for measure in measures]
+        table.add_row(where, *paper, "", "")
     console.print(table)
 
 

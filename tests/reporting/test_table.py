@@ -32,7 +32,7 @@ def result(seed: int, accuracy: float, seconds: float = 60.0, restarts: int = 0)
 
 def printed(results: list[SeedResult], published: dict[str, float], width: int = 100) -> list[str]:
     file = io.StringIO()
-    print_table(Console(file=file, width=width), "addition, combined", results, published)
+    print_table(Console(file=file, width=width), "addition, combined", results, ("paper, Table 6", published))
     return [line.rstrip() for line in file.getvalue().splitlines() if line.strip()]
 
 
@@ -57,7 +57,7 @@ def test_one_seed_has_no_deviation() -> None:
 
 def test_clusters_without_names_have_no_accuracy_without_matching() -> None:
     file = io.StringIO()
-    print_table(Console(file=file, width=100), "moons, gedi", [result(0, 0.5)], {}, named=False)
+    print_table(Console(file=file, width=100), "moons, gedi", [result(0, 0.5)], ("", {}), named=False)
     head, row = (line for line in file.getvalue().splitlines() if "NMI" in line or "1 seed" in line)
     assert re.split(r"\s{2,}", head.strip()) == [
         *("NMI", "ARI", "matched", "NMI per batch of 64", "seconds", "restarts")
