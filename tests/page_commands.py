@@ -8,7 +8,17 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # what is trained is not the point here
-SHORT = ["--epochs", "1", "--width", "4", "--set", "sampler.steps=1", "--set", "naming.restarts=0", "--no-report"]
+SHORT = [
+    "--epochs",
+    "1",
+    "--width",
+    "4",
+    "--set",
+    "sampler.steps=1",
+    "--set",
+    "naming.restarts=0",
+    "--no-report",
+]
 PYTHON = [sys.executable, "-c", "from nesy_gedi.cli import main; main()"]
 
 
