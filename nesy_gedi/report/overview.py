@@ -23,7 +23,7 @@ def asked(record: Record) -> str:
     """What was asked, in a sentence."""
     description = record.description
     request, data = description["request"], description["data"]
-    what = f"the {data['train']:,} training images of {data['name']}"
+    what = f"the {data['train']:,} training {'images' if data['bounded'] else 'points'} of {data['name']}"
     if description["program"] is not None:
         count = request["examples"]
         examples = f"{count:,} examples of " if count else ""

@@ -186,6 +186,7 @@ def test_the_paper_stands_beside_what_it_measured(tmp_path: Path) -> None:
     assert shown.tables["measures"][-1][:2] == ["paper", "0.940"]
     assert "5,000 SGLD steps" in shown.charts[-1]
     assert "gallery" not in shown.tables
+    assert "Find 2 clusters in the 10,000 training points of moons, without labels." in shown.text
     assert said(run).count("report:") == 0
 
 
