@@ -1,8 +1,10 @@
 """``nesy-gedi name``: names for the clusters of a network that was trained without any constraint."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -65,19 +67,7 @@ def name_run(
             f"  {naming.share:6.1%}  {_text(naming, learner.domain)}", highlight=False, soft_wrap=True
         )
     rename_clusters(network.last_layer, found[0].classes)
-    description = {
-        **description,
-        "command": ["nesy-gedi", *sys.argv[1:]],
-        "named_from": run,
-        "program": program.source.text,
-        "query": str(program.query),
-        "request": {
-            **description["request"],
-            "program": str(program.path),
-            "query": program.asked,
-            "trust_program": program.trusted,
-        },
-    }
+    description = _described(description, run, program)
     folder.begin(description)
     save_network(network, folder.path / WEIGHTS, description)
     namings = [naming._asdict() for naming in found]
@@ -86,6 +76,19 @@ def name_run(
         console.print(f"test accuracy {scores['accuracy']:.3f}, matched {scores['matched_accuracy']:.3f}")
     folder.write_json(RESULT, {"namings": namings, "satisfied_before": present, **scores})
     console.print(f"run: {folder.path}", soft_wrap=True, highlight=False)
+
+
+def _described(description: Mapping[str, Any], run: str, program: Program) -> dict[str, Any]:
+    """The new run's description, from that of the run whose network was named."""
+    asked = {"program": str(program.path), "query": program.asked, "trust_program": program.trusted}
+    return {
+        **description,
+        "command": ["nesy-gedi", *sys.argv[1:]],
+        "named_from": run,
+        "program": program.source.text,
+        "query": str(program.query),
+        "request": {**description["request"], **asked},
+    }
 
 
 def _search(learner: Learner, network: GEDINetwork, examples: int, seed: int) -> tuple[list[Naming], float]:

@@ -114,6 +114,7 @@ class GEDIClusterer(ClusterMixin, BaseEstimator):
             UserError: data, parameters or settings are wrong, or the training ran away.
         """
         check_ranges(self, {"n_clusters": (1, math.inf), "n_init": (1, math.inf)})
+        self.__dict__.pop("network_", None)  # if this fit fails, no earlier one is asked in its place
         inputs = self._inputs(X, fit=True)
         learner = self._learner(inputs.float() if self.image_shape_ is None else inputs)
         seed = int(check_random_state(self.random_state).randint(_SEEDS))

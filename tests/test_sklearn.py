@@ -261,3 +261,13 @@ def test_a_training_that_failed_leaves_nothing_fitted() -> None:
     for ask in (estimator.predict, estimator.score_samples, lambda _: estimator.sample()):
         with pytest.raises(NotFittedError):
             ask(POINTS)
+
+
+def test_a_fit_that_fails_leaves_no_earlier_one() -> None:
+    """Its network would be asked about what the new data standardise."""
+    points, _ = make_blobs(60, centers=2, random_state=0)
+    model = GEDIClusterer(2, epochs=1, n_init=1, random_state=0).fit(points)
+    with pytest.raises(ValueError, match="should be >= n_clusters"):
+        model.fit(points[:1])
+    with pytest.raises(NotFittedError):
+        model.predict(points)

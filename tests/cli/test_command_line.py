@@ -185,5 +185,7 @@ def test_bash_itself_completes() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_in_the_documents_are_right(document: Path) -> None:
-    for example in examples_in(document.read_text(encoding="utf-8")):
+    examples = examples_in(document.read_text(encoding="utf-8"))
+    assert examples or document.name not in ("command-line.md", "looking.md", "programs.md")
+    for example in examples:
         parsed(re.split(r" +(?:#|2>|;)", example)[0])
